@@ -1,0 +1,86 @@
+/**
+ * Makes valid events and contacts out of what a site passes in, or says why not.
+ * Invariant: what leaves this room is what the Pristo API takes: strings only, at most 50 characters a custom field.
+ */
+import { MAX_VALUE_CHARS, type Contact, type PristoEvent } from './contract.ts'
+
+/** What a field may be given as; everything becomes a string. `null` and `undefined` are left out. */
+export type FieldValue = string | number | bigint | boolean | Date | null | undefined
+
+/** Custom fields of an event or a contact, as a site passes them. */
+export type Fields = Record<string, FieldValue>
+
+/** A contact, as a site passes it to `identify()`. */
+export type ContactInput = { id: string; customFields?: Fields | null | undefined } & {
+  [Field in 'email' | 'phone' | 'language' | 'name' | 'lastName']?: FieldValue
+}
+
+/** An event that may still wait for `identify()`: the API takes none without a contact. */
+export type TrackedEvent = Omit<PristoEvent, 'contact'> & { contact?: Contact }
+
+/** Told of every value that was cut or left out: what was given, and what is allowed. */
+export type Report = (message: string) => void
+
+const CONTACT_FIELDS = ['email', 'phone', 'language', 'name', 'lastName']
+
+/** One line that names the argument, what was given and what is allowed. */
+export const explain = (argument: string, given: unknown, allowed: string): string =>
+  // An object may refuse to become a string, and may hold what has no place on a console.
+  `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
+
+// From entries, not by assignment: `__proto__` is a key like any other.
+const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(Object(given)).flatMap(([key, value]) => {
+      const plain = Object(value).toJSON?.() ?? value // a valid Date becomes its ISO string
+      if (plain == null) return []
+      const text = String(Object(plain) === plain ? '' : plain)
+      const fitting = keys ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
+      const isUsable = keys?.includes(key) !== false && Object(plain) !== plain && !Number.isNaN(plain)
+      if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, `${keys ?? 'string, number, boolean, Date'}; ${MAX_VALUE_CHARS} characters`))
+      return isUsable ? [[key, fitting]] : []
+    }),
+  )
+
+const check = (argument: string, given: unknown): string => {
+  if (typeof given === 'string' && given.trim()) return given
+  throw explain(argument, given, 'a non-empty string')
+}
+
+/**
+ * A contact that the API takes. Unknown or unusable fields are left out and reported.
+ * @throws {string} without a usable `id`.
+ */
+export const makeContact = (given: unknown, report: Report): Contact => {
+  const { id, customFields, ...rest } = Object(given)
+  return {
+    id: check('contact.id', id),
+    ...toTexts(rest, 'contact', report, CONTACT_FIELDS),
+    ...(customFields && { customFields: toTexts(customFields, 'contact.customFields', report) }),
+  }
+}
+
+/**
+ * One event of this moment. Fields that cannot be sent are left out and reported.
+ * @throws {string} without a usable `type`.
+ */
+export const makeEvent = (id: string, type: unknown, fields: unknown, report: Report): TrackedEvent => ({
+  id,
+  type: check('type', type),
+  occurredAt: new Date().toISOString(),
+  customFields: toTexts(fields, 'fields', report),
+})
+
+/**
+ * Makes UUIDv7s (RFC 9562 §5.7) that sort in the order in which they were made, also within a millisecond and when
+ * the clock is set back: each takes a later millisecond than the last. 48 bits are random, which is enough to tell
+ * apart what one contact does in one millisecond.
+ */
+export const createIds = (): (() => string) => {
+  let last = 0
+  return () => {
+    last = Math.max(Date.now(), last + 1)
+    // The time has 11 hex digits until the year 2527.
+    return `0${last.toString(16).replace(/.{7}/, '$&-')}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
+  }
+}

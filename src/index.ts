@@ -1,0 +1,40 @@
+/** The ES module face. Importing has no side effects; on a server every method is a no-op. */
+import type { Fields } from './event.ts'
+import type { Direct } from './direct.ts'
+import type { Page } from './page.ts'
+import type { Sender, Transport } from './sender.ts'
+import { startPristo, type EventMap, type Options, type Pristo } from './pristo.ts'
+
+/** Where there is no page (a server, a worker) every method is a no-op. */
+const NO_PAGE: Pristo = {
+  identify() {},
+  track: () => undefined,
+  flush: async () => ({ delivered: 0, rejected: 0, pending: 0 }),
+  reset() {},
+  consent() {},
+  on: () => () => {},
+  close() {},
+}
+
+const openDirect = (direct: Direct | undefined) => (transport: Transport, page: Page): Sender | undefined => {
+  if (!direct) return
+  console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
+  const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
+  return { room: transport.room, send: async (events, keepalive) => (await loaded).send(events, keepalive) }
+}
+
+/**
+ * Starts tracking on this page: opens the outbox, and sends what earlier pages left. Bad options are reported on the
+ * console and replaced by their defaults; nothing is thrown.
+ * @typeParam Events the site's event types and their fields: `{ purchase: { amount: string } }`
+ */
+export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
+  // Types are the caller's word: any event will do at run time.
+  (typeof document === 'undefined' ? NO_PAGE : startPristo(options, openDirect(options.direct))) as Pristo<Events>
+
+export type { Contact, PristoEvent } from './contract.ts'
+export type { Direct } from './direct.ts'
+export type { ContactInput, Fields, FieldValue, TrackedEvent } from './event.ts'
+export type { Rejection } from './flusher.ts'
+export type { DropReason } from './holding.ts'
+export type { Consent, EventMap, FieldsOf, FlushResult, Options, Payloads, Pristo } from './pristo.ts'

@@ -1,0 +1,211 @@
+/**
+ * `createPristo()`: the wiring. Read it first.
+ *
+ * track() → event → holding (memory, IndexedDB) → flusher → sender ═ POST ═▶ relay
+ *
+ * Invariant: no method throws, rejects or blocks, whatever it is given.
+ */
+import { createIdentity } from './contact.ts'
+import type { Contact } from './contract.ts'
+import type { Direct } from './direct.ts'
+import { createIds, explain, makeContact, makeEvent, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
+import { createFlusher, type Rejection } from './flusher.ts'
+import { createHolding, type DropReason } from './holding.ts'
+import { createOutbox } from './outbox.ts'
+import { openPage, type Page } from './page.ts'
+import { createSender, createTransport, type Sender, type Transport } from './sender.ts'
+
+/** `granted`: stored and sent. `pending`: held in memory, nothing written. `denied`: erased, nothing tracked. */
+export type Consent = 'granted' | 'pending' | 'denied'
+
+/** How a page is set up. All of it is optional. */
+export interface Options {
+  /** The relay: a path of the site's own origin, or an http(s) URL. @default '/pristo' */
+  endpoint?: string
+  /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
+  direct?: Direct
+  /** What the visitor has agreed to so far. @default 'granted' */
+  consent?: Consent
+}
+
+/** What can be listened to, and what a listener is given. */
+export interface Payloads {
+  /** Stored by Pristo. */
+  delivered: TrackedEvent
+  /** Refused, and why. */
+  rejected: Rejection
+  /** Given up undelivered. */
+  dropped: { event: TrackedEvent; reason: DropReason }
+  /** A wrong call or set-up: what was given and what is allowed. */
+  error: { message: string }
+}
+
+/** The arguments of `track()` after the type: fields may be left out where none is required. */
+export type FieldsOf<Type> = object extends Type ? [fields?: Type] : [fields: Type]
+
+/** Event types and their fields: `{ purchase: { amount: string } }`. */
+export type EventMap<Events> = { [Type in keyof Events]: { [Field in keyof Events[Type]]: FieldValue } }
+
+/** What a page talks to. */
+export interface Pristo<Events extends EventMap<Events> = Record<string, Fields>> {
+  /** Says who the visitor is. Pristo needs an email or a phone the first time it hears of a contact. */
+  identify(contact: ContactInput): void
+  /** Takes an event of this moment. Returns its id (a UUIDv7), or `undefined` where it was refused. */
+  track<Type extends keyof Events & string>(type: Type, ...fields: FieldsOf<Events[Type]>): string | undefined
+  /** Sends what can be sent now; resolves once nothing more can be done. */
+  flush(): Promise<FlushResult>
+  /** Logout: forgets the contact. Events already tracked keep theirs; those still without one are dropped. */
+  reset(): void
+  /** `granted`: store and send. `pending`: hold in memory. `denied`: erase everything and track nothing. */
+  consent(state: Consent): void
+  /** Listens until the returned function is called. */
+  on<Name extends keyof Payloads>(name: Name, listener: (payload: Payloads[Name]) => void): () => void
+  /** Stops timers and listeners. What is stored stays stored. */
+  close(): void
+}
+
+/** What a `flush()` came to. */
+export interface FlushResult {
+  /** Stored by Pristo since the call. */
+  delivered: number
+  /** Refused for good since the call. */
+  rejected: number
+  /** Still waiting on this device: for a contact, a retry, or another tab. */
+  pending: number
+}
+
+const CONTACT_KEY = 'pristo_contact'
+
+/**
+ * Starts tracking on this page; only where there is a `document`.
+ * @param openSender another way out than the relay
+ */
+export const startPristo = (
+  { endpoint = '/pristo', consent: initial = 'granted' }: Options,
+  openSender?: (transport: Transport, page: Page) => Sender | undefined,
+): Pristo => {
+  const mayStore = (): boolean => consent !== 'pending'
+  const page = openPage(mayStore)
+  const listeners = new Set<{ name: string; listener: (payload: never) => void }>()
+  let delivered = 0
+  let rejected = 0
+  let consent: Consent = 'pending' // a mistyped one tracks nobody
+
+  const emit = <Name extends keyof Payloads>(wanted: Name, payload: Payloads[Name]): void =>
+    listeners.forEach(({ name, listener }) => {
+      try {
+        if (name === wanted) listener(payload as never)
+      } catch (error) {
+        console.error(error)
+      }
+    })
+
+  const complain = (problem: unknown): void => {
+    console.error(`[pristo] ${problem}`)
+    emit('error', { message: `${problem}` })
+  }
+
+  /** A call of the site's. Its mistakes are told, never thrown. */
+  const safe =
+    <Given extends unknown[], Answer>(work: (...given: Given) => Answer) =>
+    (...given: Given): Answer | undefined => {
+      try {
+        return work(...given)
+      } catch (problem) {
+        complain(problem)
+      }
+    }
+
+  const identity = createIdentity((state) => page.write(CONTACT_KEY, state))
+
+  const holding = createHolding(createOutbox(page.idb, mayStore), page, (event, reason) => {
+    if (reason === 'stored') {
+      delivered++
+      identity.confirm(event.contact)
+      emit('delivered', event)
+    } else if (reason === 'rejected') rejected++
+    else emit('dropped', { event, reason })
+  })
+
+  const transport = createTransport(page)
+
+  if (!/^(https?:\/\/[^/]|\/)/.test(endpoint)) {
+    complain(explain('endpoint', endpoint, 'a path such as /pristo, or an http(s) URL'))
+    endpoint = '/pristo'
+  }
+
+  const flusher = createFlusher({
+    holding,
+    sender: openSender?.(transport, page) ?? createSender(transport, endpoint),
+    page,
+    identity,
+    maySend: () => consent === 'granted',
+    complain,
+    onRejected: (rejection) => {
+      const { event, code, status, message, parked } = rejection
+      complain(`${event.type} rejected: ${code} ${status} ${message}${parked ? '; kept for an email or phone' : ''}`)
+      emit('rejected', rejection)
+    },
+  })
+
+  const identify = (contact?: Contact): void => {
+    // Another person, or nobody: what has no contact yet must not become theirs.
+    const isReset = !contact || (identity.current() ?? contact).id !== contact.id
+    identity.identify(contact)
+    void holding.sweep((record) => (isReset && !record.event.contact ? 'reset' : identity.complete(record)))
+  }
+
+  const wake = (): Promise<number> => {
+    if (consent === 'granted') {
+      identity.adopt(page.read(CONTACT_KEY))
+      void holding.sweep(identity.complete)
+    }
+    return flusher.wake()
+  }
+
+  const setConsent = (given: Consent): void => {
+    if (!/^(granted|pending|denied)$/.test(given)) throw explain('consent', given, 'granted, pending, denied')
+    consent = given
+    void wake()
+    if (given !== 'denied') return
+    identity.identify()
+    page.write(CONTACT_KEY)
+    void holding.sweep(() => 'denied')
+  }
+
+  const stop = page.listen(flusher.leave, wake)
+  const nextId = createIds()
+
+  safe(setConsent)(initial)
+
+  return {
+    identify: safe((given) => {
+      const contact = makeContact(given, complain)
+      if (consent === 'denied') return
+      identify(contact)
+      flusher.soon()
+    }),
+    track: safe((type: string, fields?: Fields) => {
+      const event = makeEvent(nextId(), type, fields, complain)
+      if (consent === 'denied') return
+      flusher.add(identity.complete({ event, due: 0 }).event)
+      return event.id
+    }),
+    flush: async () => {
+      const before = [delivered, rejected] as const
+      const pending = await wake()
+      return { delivered: delivered - before[0], rejected: rejected - before[1], pending }
+    },
+    reset: () => identify(),
+    consent: safe(setConsent),
+    on: (name, listener) => {
+      const entry = { name, listener }
+      listeners.add(entry)
+      return () => listeners.delete(entry)
+    },
+    close: () => {
+      stop()
+      flusher.close()
+    },
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * One parcel → one POST to the relay → one outcome per event.
+ * Invariant: the body of every answer is read, since only then does the browser give the keepalive budget back.
+ */
+import { MAX_BODY_BYTES, type Result } from './contract.ts'
+import type { TrackedEvent } from './event.ts'
+import { byteLength, FULL_BYTES, LONGEST_WAIT_MS, REQUEST_MS } from './holding.ts'
+import type { Page } from './page.ts'
+
+/** Bytes around the events of a batch, at most. */
+const ENVELOPE_BYTES = 100
+
+/** An answer, read to its end: of its JSON whatever there is, and beside it: */
+export interface Reply {
+  /** The HTTP status. */
+  http: number
+  /** Milliseconds that the answer asks us to wait. */
+  waitMs?: number | undefined
+  /** What became of each event; an event that is absent keeps waiting. Absent where the answer names no outcomes. */
+  results?: Result[] | undefined
+  /** The body's JSON; an empty object where it is none. */
+  fields?: Record<string, unknown>
+}
+
+/** The one way out. Counts what is in flight. */
+export interface Transport {
+  /** UTF-8 bytes of body that still survive the page's end. */
+  room(): number
+  /** `undefined` where nobody answered: offline, blocked, or too slow. */
+  post(address: string, keepalive: boolean, content: unknown, headers?: Record<string, string>): Promise<Reply | undefined>
+}
+
+/** Sends parcels. */
+export interface Sender {
+  /** UTF-8 bytes of events that may still be sent so that they survive the page's end. */
+  room(): number
+  /** `undefined` where nobody answered. */
+  send(events: TrackedEvent[], keepalive: boolean): Promise<Reply | undefined>
+}
+
+/** `Retry-After`: seconds or a date (RFC 9110 §10.2.3), as milliseconds from now; garbage and the past are `undefined`. */
+export const parseRetryAfter = (given: string): number | undefined => {
+  const waitMs = +given * 1000 || Date.parse(given) - Date.now()
+  return waitMs > 0 ? Math.min(waitMs, LONGEST_WAIT_MS) : undefined
+}
+
+export const createTransport = (page: Page): Transport => {
+  // Chromium also refuses a tenth keepalive request (https://github.com/whatwg/fetch/issues/679): what it carries stays stored.
+  let room = MAX_BODY_BYTES
+
+  return {
+    room: () => room,
+    post: async (address, keepalive, content, headers) => {
+      const body = JSON.stringify(content)
+      const size = byteLength(body)
+      room -= size
+      try {
+        const answer = await page.fetch(address, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json', ...headers },
+          body,
+          keepalive,
+          signal: AbortSignal.timeout?.(REQUEST_MS), // without it (Chrome 92 to 102, Safari 15) the browser's own limit counts
+        })
+        const fields = await answer.json().then(Object, Object) // no JSON, but read to the end
+        return {
+          fields,
+          http: answer.status,
+          results: fields.results?.filter?.(Object),
+          waitMs: parseRetryAfter(answer.headers.get('Retry-After') ?? fields.retryAfter),
+        }
+      } catch {
+        return // offline, blocked, over somebody's keepalive budget, timed out: to us nobody answered
+      } finally {
+        room += size
+      }
+    },
+  }
+}
+
+/** Sends to a relay. */
+export const createSender = ({ room, post }: Transport, address: string): Sender => ({
+  room: () => Math.min(room() - ENVELOPE_BYTES, FULL_BYTES),
+  send: (events, keepalive) => post(address, keepalive, { v: 1, sentAt: new Date(), ack: true, events }),
+})

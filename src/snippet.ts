@@ -1,0 +1,34 @@
+/**
+ * The script-tag face: installs one tracker as `window.pristo` and replays what the inline stub queued.
+ * Invariant: loading it twice changes nothing, and what was queued is replayed once, in order.
+ */
+import { startPristo, type Pristo } from './pristo.ts'
+
+/** One call that the stub queued: the method's name and its arguments. */
+export type QueuedCall = [method: string, ...args: unknown[]]
+
+/** What stands at `window.pristo` before this script, and after. */
+interface Global extends Partial<Pristo> {
+  q?: QueuedCall[] | { push(call: QueuedCall): unknown }
+}
+
+declare global {
+  interface Window {
+    pristo?: Global
+  }
+}
+
+// After the stub `q` is a list; after this script it is not. An element with the id `pristo` has none.
+const before = window.pristo ?? {}
+const queued = before.q
+
+if (!queued || Array.isArray(queued)) {
+  const script = document.currentScript
+  const endpoint = script?.getAttribute('data-endpoint')
+  const pristo = startPristo(endpoint ? { endpoint } : {})
+  const push = ([method, ...args]: QueuedCall): unknown => Object(pristo)[method]?.(...args)
+
+  // The same object: what a page took from the stub goes on working, as does pushing onto `q`.
+  window.pristo = Object.assign(queued ? before : {}, pristo, { q: { push } })
+  queued?.forEach(push)
+}
