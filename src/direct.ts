@@ -33,14 +33,14 @@ export const createDirectSender = (
   { baseUrl = 'https://api.pristo.io', populationId, apiKey }: Direct,
 ): Sender => ({
   room,
-  send: async (events, keepalive) => {
+  send: async (events) => {
     const results: Result[] = []
     let stop: { reply: Reply | undefined } | undefined
 
     const sendOne = async ({ id, ...event }: TrackedEvent): Promise<void> => {
       if (stop) return
       const headers = { 'X-API-Key': apiKey, 'X-Request-Id': id }
-      const reply = await post(`${baseUrl}/v1/events/send/${populationId}`, keepalive, event, headers)
+      const reply = await post(`${baseUrl}/v1/events/send/${populationId}`, event, headers)
       const status = reply ? statusOf(reply) : 0
       if (isSuccess(status)) results.push({ id, outcome: 'stored' })
       else if (isRefused(status)) {

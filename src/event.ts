@@ -21,10 +21,12 @@ export type TrackedEvent = Omit<PristoEvent, 'contact'> & { contact?: Contact }
 /** Told of every value that was cut or left out: what was given, and what is allowed. */
 export type Report = (message: string) => void
 
+const KINDS = `string, number, boolean, Date; ${MAX_VALUE_CHARS} characters`
+
 const CONTACT_FIELDS = ['email', 'phone', 'language', 'name', 'lastName']
 
 /** One line that names the argument, what was given and what is allowed. */
-export const explain = (argument: string, given: unknown, allowed: string): string =>
+export const explain = (argument: string, given: unknown, allowed: string | string[]): string =>
   // An object may refuse to become a string, and may hold what has no place on a console.
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
@@ -34,10 +36,10 @@ const toTexts = (given: unknown, argument: string, report: Report, keys?: string
     Object.entries(Object(given)).flatMap(([key, value]) => {
       const plain = Object(value).toJSON?.() ?? value // a valid Date becomes its ISO string
       if (plain == null) return []
-      const text = String(Object(plain) === plain ? '' : plain)
+      const isUsable = keys?.includes(key) !== false && Object(plain) !== plain && plain === plain // but for NaN
+      const text = isUsable ? String(plain) : ''
       const fitting = keys ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
-      const isUsable = keys?.includes(key) !== false && Object(plain) !== plain && !Number.isNaN(plain)
-      if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, `${keys ?? 'string, number, boolean, Date'}; ${MAX_VALUE_CHARS} characters`))
+      if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, keys ?? KINDS))
       return isUsable ? [[key, fitting]] : []
     }),
   )
@@ -71,16 +73,15 @@ export const makeEvent = (id: string, type: unknown, fields: unknown, report: Re
   customFields: toTexts(fields, 'fields', report),
 })
 
+let last = 0
+
 /**
  * Makes UUIDv7s (RFC 9562 §5.7) that sort in the order in which they were made, also within a millisecond and when
  * the clock is set back: each takes a later millisecond than the last. 48 bits are random, which is enough to tell
  * apart what one contact does in one millisecond.
  */
-export const createIds = (): (() => string) => {
-  let last = 0
-  return () => {
-    last = Math.max(Date.now(), last + 1)
-    // The time has 11 hex digits until the year 2527.
-    return `0${last.toString(16).replace(/.{7}/, '$&-')}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
-  }
+export const makeId = (): string => {
+  last = Math.max(Date.now(), last + 1)
+  // The time has 11 hex digits until the year 2527.
+  return `0${last.toString(16).replace(/.{7}/, '$&-')}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
 }

@@ -2,7 +2,6 @@
  * The events that this tab holds: in its memory, on disk, and in a spill where the page left before the disk answered.
  * Invariant: a tab sends only what it alone may send for longer than a request can take.
  */
-import { ackMark, MAX_AGE_DAYS } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
 import type { Outbox, StoredRecord } from './outbox.ts'
 import type { Page } from './page.ts'
@@ -13,22 +12,16 @@ export const LEASE_MS = 15_000
 /** The longest request, milliseconds: a lease that ends sooner cannot be relied on. */
 export const REQUEST_MS = 10_000
 
-/** The longest wait that anything may ask for, milliseconds. A `due` further away means that the clock was set back. */
-export const LONGEST_WAIT_MS = 3_600_000
-
 /**
  * Bytes of a full parcel's events, UTF-8. With the envelope a batch stays below 60 000: the 64 KiB that all keepalive
  * requests of a page share (fetch standard, "HTTP-network-or-cache fetch"), less some for the page's other scripts.
  */
 export const FULL_BYTES = 59_900
 
-/** Events kept at most; the oldest go first. Source: DESIGN.md, "When not to try". */
-const MAX_STORED = 1000
-
 const SPILL = 'pristo_spill_'
 
 /** Why an event was given up undelivered. */
-export type DropReason = 'full' | 'expired' | 'reset' | 'denied'
+export type DropReason = 'reset' | 'denied'
 
 /** Why an event is here no more. */
 export type GoneReason = 'stored' | 'rejected' | DropReason
@@ -36,9 +29,8 @@ export type GoneReason = 'stored' | 'rejected' | DropReason
 /**
  * What becomes of one record: itself, another in its place, or the reason why it goes.
  * @param isOurs whether it still has the lease that this tab gave it
- * @param newer how many records there are from this one on
  */
-export type Verdict = (record: StoredRecord, isOurs: boolean, newer: number) => StoredRecord | GoneReason
+export type Verdict = (record: StoredRecord, isOurs: boolean) => StoredRecord | GoneReason
 
 export interface Holding {
   /** Takes a new event, and begins to write it in the same task unless the page is going. Returns how many are in memory. */
@@ -55,10 +47,6 @@ export interface Holding {
 
 /** UTF-8 bytes of a text. */
 export const byteLength = (text: string): number => new TextEncoder().encode(text).length
-
-const isSendable = ({ event, parked }: StoredRecord): unknown => event.contact && !parked
-
-const isRecord = (value: unknown): value is StoredRecord => Object(value).event
 
 /** @param onGone told of every event that is here no more */
 export const createHolding = (outbox: Outbox, page: Page, onGone: (event: TrackedEvent, reason: GoneReason) => void): Holding => {
@@ -80,11 +68,11 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
   }
 
   const sweep = async (verdict: Verdict, spilled: StoredRecord[] = []): Promise<void> => {
-    onDisk = await outbox.edit((record, newer) => {
+    onDisk = await outbox.edit((record) => {
       const { event, due } = record
       const { id } = event
       const isOurs = held.get(id)?.due === due
-      const judged = verdict(record, isOurs, newer)
+      const judged = verdict(record, isOurs)
       if (judged === record) return record
       flying.delete(id)
       if (typeof judged !== 'string') {
@@ -110,31 +98,27 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
     claim: async (count) => {
       const at = Date.now()
       const spills = page.keys(SPILL)
-      const acks = page.acks()
       let waiting = 0
-      await sweep((record, isOurs, newer) => {
-        const { event, due } = record
-        if (`${acks}`.includes(ackMark(event.id))) return 'stored'
-        if (at - Date.parse(event.occurredAt) > MAX_AGE_DAYS * 86_400_000) return 'expired'
-        if (newer > MAX_STORED) return 'full'
+      await sweep((record, isOurs) => {
         waiting++
-        const isDue = isOurs || due <= at || due > at + LONGEST_WAIT_MS
-        return isDue && isSendable(record) && !flying.has(event.id) && count-- > 0 ? { ...record, due: at + LEASE_MS } : record
-      }, spills.flatMap(page.read).filter(isRecord))
-      spills.forEach((key) => page.write(key))
-      acks.forEach(page.dropCookie)
+        const isFree = (isOurs || record.due <= at) && !flying.has(record.event.id)
+        return isFree && record.event.contact && count-- > 0 ? { ...record, due: at + LEASE_MS } : record
+      }, spills.flatMap((key) => page.read(key) as StoredRecord[])) // our own words: nobody else writes these keys
+      spills.forEach(page.erase)
       return waiting
     },
     take: (count, bytes) =>
       ours(REQUEST_MS)
-        .filter((record) => isSendable(record) && !flying.has(record.event.id))
         .map(({ event }) => event)
         .sort((a, b) => (a.id < b.id ? -1 : 1))
-        .filter((event) => {
-          // One that is too large for any parcel goes alone: the answer will say so.
-          bytes -= Math.min(byteLength(JSON.stringify(event)) + 1, FULL_BYTES)
-          return count-- > 0 && bytes >= 0 && flying.add(event.id)
-        }),
+        .filter(
+          (event) =>
+            event.contact &&
+            !flying.has(event.id) &&
+            count-- > 0 &&
+            (bytes -= byteLength(JSON.stringify(event)) + 1) >= 0 &&
+            flying.add(event.id),
+        ),
     sweep,
     spill,
   }

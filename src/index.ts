@@ -20,7 +20,7 @@ const openDirect = (direct: Direct | undefined) => (transport: Transport, page: 
   if (!direct) return
   console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
   const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
-  return { room: transport.room, send: async (events, keepalive) => (await loaded).send(events, keepalive) }
+  return { room: transport.room, send: async (events) => (await loaded).send(events) }
 }
 
 /**
@@ -35,6 +35,5 @@ export const createPristo = <Events extends EventMap<Events> = Record<string, Fi
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Direct } from './direct.ts'
 export type { ContactInput, Fields, FieldValue, TrackedEvent } from './event.ts'
-export type { Rejection } from './flusher.ts'
 export type { DropReason } from './holding.ts'
 export type { Consent, EventMap, FieldsOf, FlushResult, Options, Payloads, Pristo } from './pristo.ts'

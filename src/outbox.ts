@@ -10,16 +10,13 @@ export interface StoredRecord {
   event: TrackedEvent
   /** Milliseconds since the epoch. */
   due: number
-  /** Refused for want of an email or a phone: waits for an `identify()` that brings one. */
-  parked?: boolean | undefined
 }
 
 /**
  * What becomes of one record: itself (nothing), another (it is replaced), or `undefined` (it is removed).
  * May run again where the first transaction failed.
- * @param newer how many records there are from this one on
  */
-export type Plan = (record: StoredRecord, newer: number) => StoredRecord | undefined
+export type Plan = (record: StoredRecord) => StoredRecord | undefined
 
 /** Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. */
 export interface Outbox {
@@ -32,60 +29,26 @@ export interface Outbox {
   edit(plan: Plan, extra: StoredRecord[]): Promise<boolean>
 }
 
-type Write = (id: string, record: StoredRecord | undefined) => unknown
-
-const applyPlan = (plan: Plan, stored: StoredRecord[], extra: StoredRecord[], write: Write): void => {
-  const all = new Map([...extra, ...stored].map((record) => [record.event.id, record]))
-  let newer = all.size
-  for (const [id, record] of all) {
-    const planned = plan(record, newer--)
-    if (planned !== record || extra.includes(record)) write(id, planned)
-  }
-}
-
-/**
- * The same queue in memory, for tests of the other rooms.
- * @param durable what it answers: `true` lets it play the disk that several tabs share
- */
-export const createMemoryOutbox = (durable: boolean): Outbox => {
-  const records = new Map<string, StoredRecord>()
-  const write: Write = (id, record) => (record ? records.set(id, record) : records.delete(id))
-  return {
-    put: async (given) => {
-      for (const { event, due, parked } of given) records.set(event.id, { event, due, parked })
-      return durable
-    },
-    edit: async (plan, extra) => {
-      applyPlan(plan, [...records.values()].sort((a, b) => (a.event.id < b.event.id ? -1 : 1)), extra, write)
-      return durable
-    },
-  }
-}
-
 const NAME = 'pristo'
 const STORE = 'events'
 
 /** Longest wait for one storage operation, milliseconds. WebKit's `open()` has hung for ever (WebKit bug 226547). */
 const LIMIT_MS = 3_000
 
-/** Failures in a row after which this page uses no storage any more. */
-const TRIES = 2
-
 /**
- * The queue in IndexedDB. Every operation is limited in time and tried again on a fresh connection. Storage that fails
- * twice in a row is left alone: everything answers `false`, and the tab goes on with what it has in memory.
+ * The queue in IndexedDB. An operation that fails or takes too long answers `false`, and the next one opens the
+ * database anew; meanwhile the tab goes on with what it has in memory.
  *
  * Of idb-keyval only `promisifyRequest` is here: its verbs bring a default store of their own (150 bytes of brotli),
  * and none of them edits many records in one transaction.
- * @param idb `undefined` where the browser denies it
+ * @param idb may be missing in truth, where the browser denies it: then every operation fails
  * @param mayUse whether anything may be read or written
  */
-export const createOutbox = (idb: IDBFactory | undefined, mayUse: () => boolean): Outbox => {
-  let tries = idb ? TRIES : 0
+export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => {
   let connection: Promise<IDBDatabase> | undefined
 
   const connect = async (): Promise<IDBDatabase> => {
-    const request = (idb as IDBFactory).open(NAME, 1) // without one there are no tries
+    const request = idb.open(NAME, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(STORE)
     const db = await promisifyRequest(request)
     // Another tab deletes or upgrades the database: out of its way. The next use opens it anew.
@@ -100,17 +63,14 @@ export const createOutbox = (idb: IDBFactory | undefined, mayUse: () => boolean)
   }
 
   const use = async (work: (objects: IDBObjectStore) => void): Promise<boolean> => {
-    while (tries && mayUse()) {
-      try {
-        await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
-        tries = TRIES
-        return true
-      } catch {
-        connection = undefined // dead, with or without a `close` event, or it never opened
-        tries--
-      }
+    try {
+      if (!mayUse()) return false
+      await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
+      return true
+    } catch {
+      connection = undefined // denied, or dead with or without a `close` event
+      return false
     }
-    return false
   }
 
   return {
@@ -123,8 +83,13 @@ export const createOutbox = (idb: IDBFactory | undefined, mayUse: () => boolean)
     edit: async (plan, extra) => {
       const isDone = await use((objects) => {
         const all: IDBRequest<StoredRecord[]> = objects.getAll()
-        all.onsuccess = () =>
-          applyPlan(plan, all.result, extra, (id, record) => (record ? objects.put(record, id) : objects.delete(id)))
+        all.onsuccess = () => {
+          for (const [id, record] of new Map([...extra, ...all.result].map((one) => [one.event.id, one]))) {
+            const planned = plan(record)
+            if (!planned) objects.delete(id)
+            else if (planned !== record || extra.includes(record)) objects.put(planned, id)
+          }
+        }
       })
       if (!isDone) extra.forEach(plan)
       return isDone

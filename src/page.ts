@@ -2,29 +2,25 @@
  * The one home of `document`, `navigator`, `location`, `localStorage` and cookies.
  * Invariant: nothing here throws; what the browser denies is absent.
  */
-import { ACK_COOKIE } from './contract.ts'
 
 /** What a page offers. */
 export interface Page {
   fetch(address: string, init: RequestInit): Promise<Response>
-  /** A value of this origin's `localStorage`, where it is JSON. */
+  /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON. */
   read(key: string): unknown
-  /** Keeps a value as JSON, or removes it (`undefined`). Denied or full: nothing happens. */
-  write(key: string, value?: unknown): void
+  /** Keeps a value as JSON. Denied or full: nothing happens. */
+  write(key: string, value: unknown): void
+  erase(key: string): void
   /** Keys of `localStorage` that begin with the prefix. */
   keys(prefix: string): string[]
-  /** The ack cookies, each as `name=marks`. */
-  acks(): string[]
-  /** @param cookie `name=value` */
-  dropCookie(cookie: string): void
   /** Whether the page is out of sight, going, or gone into the back/forward cache. */
   isHidden(): boolean
-  /** `undefined` where it is denied. */
-  idb: IDBFactory | undefined
+  /** Missing in truth where it is denied. */
+  idb: IDBFactory
   /**
    * Listens until the returned function is called.
    * @param hide the page may never run again after this call
-   * @param show the page is seen (again), the network is back, or another tab changed a stored value
+   * @param show the page is seen (again), or the network is back
    */
   listen(hide: () => void, show: () => void): () => void
 }
@@ -49,18 +45,17 @@ export const openPage = (mayStore: () => boolean): Page => {
   return {
     fetch: (address, init) => fetch(address, init), // looked up at each call: pages patch it
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
-    read: (key) => attempt(() => JSON.parse(localStorage[key])),
-    write: (key, value) => attempt(() => (Object(value).length !== 0 && value && mayStore() ? (localStorage[key] = JSON.stringify(value)) : delete localStorage[key])),
+    read: (key) => attempt(() => JSON.parse(localStorage[key])) ?? [],
+    write: (key, value) => attempt(() => mayStore() && (localStorage[key] = JSON.stringify(value))),
+    erase: (key) => attempt(() => delete localStorage[key]),
     keys: (prefix) => attempt(() => Object.keys(localStorage).filter((key) => key.startsWith(prefix))) ?? [],
-    acks: () => attempt(() => document.cookie.match(RegExp(`${ACK_COOKIE}\\w+=\\w+`, 'g'))) ?? [],
-    dropCookie: (cookie) => attempt(() => (document.cookie = cookie + ';Path=/;Max-Age=0')),
     isHidden,
-    idb: attempt(() => indexedDB),
+    idb: attempt(() => indexedDB) as IDBFactory,
     listen: (hide, show) => {
       const controller = new AbortController()
       // On `window`, where `pagehide` fires, and capturing, so that `visibilitychange` on `document` passes by.
       // Never `unload`: it costs the page the back/forward cache.
-      for (const type of ['storage', 'online', 'visibilitychange', 'pageshow', 'pagehide']) {
+      for (const type of ['online', 'visibilitychange', 'pageshow', 'pagehide']) {
         const listener = (): void => {
           gone = type === 'pagehide' // the document may still call itself visible
           ;(isHidden() ? hide : show)()

@@ -5,13 +5,13 @@
  *
  * Invariant: no method throws, rejects or blocks, whatever it is given.
  */
-import { createIdentity } from './contact.ts'
+import { complete, isSame, type Visitor } from './contact.ts'
 import type { Contact } from './contract.ts'
 import type { Direct } from './direct.ts'
-import { createIds, explain, makeContact, makeEvent, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
-import { createFlusher, type Rejection } from './flusher.ts'
+import { explain, makeContact, makeEvent, makeId, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
+import { createFlusher, type Refusal } from './flusher.ts'
 import { createHolding, type DropReason } from './holding.ts'
-import { createOutbox } from './outbox.ts'
+import { createOutbox, type StoredRecord } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
 import { createSender, createTransport, type Sender, type Transport } from './sender.ts'
 
@@ -21,7 +21,7 @@ export type Consent = 'granted' | 'pending' | 'denied'
 /** How a page is set up. All of it is optional. */
 export interface Options {
   /** The relay: a path of the site's own origin, or an http(s) URL. @default '/pristo' */
-  endpoint?: string
+  endpoint?: string | undefined
   /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
   direct?: Direct
   /** What the visitor has agreed to so far. @default 'granted' */
@@ -33,7 +33,7 @@ export interface Payloads {
   /** Stored by Pristo. */
   delivered: TrackedEvent
   /** Refused, and why. */
-  rejected: Rejection
+  rejected: { event: TrackedEvent } & Refusal
   /** Given up undelivered. */
   dropped: { event: TrackedEvent; reason: DropReason }
   /** A wrong call or set-up: what was given and what is allowed. */
@@ -76,6 +76,9 @@ export interface FlushResult {
 
 const CONTACT_KEY = 'pristo_contact'
 
+/** Characters of an event's JSON, so that one alone always fits into a batch: 3 bytes of UTF-8 each at most. */
+const MAX_EVENT_CHARS = 19_900
+
 /**
  * Starts tracking on this page; only where there is a `document`.
  * @param openSender another way out than the relay
@@ -87,6 +90,7 @@ export const startPristo = (
   const mayStore = (): boolean => consent !== 'pending'
   const page = openPage(mayStore)
   const listeners = new Set<{ name: string; listener: (payload: never) => void }>()
+  let visitor: Visitor = {}
   let delivered = 0
   let rejected = 0
   let consent: Consent = 'pending' // a mistyped one tracks nobody
@@ -101,8 +105,9 @@ export const startPristo = (
     })
 
   const complain = (problem: unknown): void => {
-    console.error(`[pristo] ${problem}`)
-    emit('error', { message: `${problem}` })
+    const message = `[pristo] ${problem}`
+    console.error(message)
+    emit('error', { message })
   }
 
   /** A call of the site's. Its mistakes are told, never thrown. */
@@ -116,12 +121,15 @@ export const startPristo = (
       }
     }
 
-  const identity = createIdentity((state) => page.write(CONTACT_KEY, state))
+  const decide = (contact?: Contact, known = false): void => {
+    visitor = { contact, known }
+    page.write(CONTACT_KEY, visitor)
+  }
 
   const holding = createHolding(createOutbox(page.idb, mayStore), page, (event, reason) => {
     if (reason === 'stored') {
       delivered++
-      identity.confirm(event.contact)
+      if (isSame(event.contact, visitor.contact)) decide(event.contact, true)
       emit('delivered', event)
     } else if (reason === 'rejected') rejected++
     else emit('dropped', { event, reason })
@@ -129,8 +137,8 @@ export const startPristo = (
 
   const transport = createTransport(page)
 
-  if (!/^(https?:\/\/[^/]|\/)/.test(endpoint)) {
-    complain(explain('endpoint', endpoint, 'a path such as /pristo, or an http(s) URL'))
+  if (!/^(https?:\/)?\/./.test(endpoint)) {
+    complain(explain('endpoint', endpoint, 'a path or an http(s) URL'))
     endpoint = '/pristo'
   }
 
@@ -138,27 +146,31 @@ export const startPristo = (
     holding,
     sender: openSender?.(transport, page) ?? createSender(transport, endpoint),
     page,
-    identity,
     maySend: () => consent === 'granted',
     complain,
-    onRejected: (rejection) => {
-      const { event, code, status, message, parked } = rejection
-      complain(`${event.type} rejected: ${code} ${status} ${message}${parked ? '; kept for an email or phone' : ''}`)
-      emit('rejected', rejection)
+    onRejected: (event, refusal) => {
+      complain(`${event.type} rejected: ${refusal.code} ${refusal.status} ${refusal.message}`)
+      emit('rejected', { event, ...refusal })
+      return 'rejected'
     },
   })
 
+  const bind = (record: StoredRecord): StoredRecord => {
+    const event = complete(record.event, visitor)
+    return event === record.event ? record : { ...record, event }
+  }
+
   const identify = (contact?: Contact): void => {
     // Another person, or nobody: what has no contact yet must not become theirs.
-    const isReset = !contact || (identity.current() ?? contact).id !== contact.id
-    identity.identify(contact)
-    void holding.sweep((record) => (isReset && !record.event.contact ? 'reset' : identity.complete(record)))
+    const isReset = !contact || (visitor.contact ?? contact).id !== contact.id
+    if (!isSame(contact, visitor.contact)) decide(contact)
+    void holding.sweep((record) => (isReset && !record.event.contact ? 'reset' : bind(record)))
   }
 
   const wake = (): Promise<number> => {
     if (consent === 'granted') {
-      identity.adopt(page.read(CONTACT_KEY))
-      void holding.sweep(identity.complete)
+      visitor = Object(page.read(CONTACT_KEY))
+      void holding.sweep(bind)
     }
     return flusher.wake()
   }
@@ -168,13 +180,12 @@ export const startPristo = (
     consent = given
     void wake()
     if (given !== 'denied') return
-    identity.identify()
-    page.write(CONTACT_KEY)
+    decide()
+    page.erase(CONTACT_KEY)
     void holding.sweep(() => 'denied')
   }
 
   const stop = page.listen(flusher.leave, wake)
-  const nextId = createIds()
 
   safe(setConsent)(initial)
 
@@ -183,18 +194,19 @@ export const startPristo = (
       const contact = makeContact(given, complain)
       if (consent === 'denied') return
       identify(contact)
-      flusher.soon()
     }),
     track: safe((type: string, fields?: Fields) => {
-      const event = makeEvent(nextId(), type, fields, complain)
+      const event = complete(makeEvent(makeId(), type, fields, complain), visitor)
+      const { length } = JSON.stringify(event)
+      if (length > MAX_EVENT_CHARS) throw explain('event', length, `${MAX_EVENT_CHARS} characters`)
       if (consent === 'denied') return
-      flusher.add(identity.complete({ event, due: 0 }).event)
+      flusher.add(event)
       return event.id
     }),
     flush: async () => {
-      const before = [delivered, rejected] as const
-      const pending = await wake()
-      return { delivered: delivered - before[0], rejected: rejected - before[1], pending }
+      const stored = delivered
+      const refused = rejected
+      return { pending: await wake(), delivered: delivered - stored, rejected: rejected - refused }
     },
     reset: () => identify(),
     consent: safe(setConsent),

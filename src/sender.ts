@@ -2,13 +2,13 @@
  * One parcel → one POST to the relay → one outcome per event.
  * Invariant: the body of every answer is read, since only then does the browser give the keepalive budget back.
  */
-import { MAX_BODY_BYTES, type Result } from './contract.ts'
+import type { Result } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
-import { byteLength, FULL_BYTES, LONGEST_WAIT_MS, REQUEST_MS } from './holding.ts'
+import { byteLength, FULL_BYTES, REQUEST_MS } from './holding.ts'
 import type { Page } from './page.ts'
 
-/** Bytes around the events of a batch, at most. */
-const ENVELOPE_BYTES = 100
+/** The longest wait that an answer may ask for, milliseconds. */
+const LONGEST_WAIT_MS = 3_600_000
 
 /** An answer, read to its end: of its JSON whatever there is, and beside it: */
 export interface Reply {
@@ -27,7 +27,7 @@ export interface Transport {
   /** UTF-8 bytes of body that still survive the page's end. */
   room(): number
   /** `undefined` where nobody answered: offline, blocked, or too slow. */
-  post(address: string, keepalive: boolean, content: unknown, headers?: Record<string, string>): Promise<Reply | undefined>
+  post(address: string, content: unknown, headers?: Record<string, string>): Promise<Reply | undefined>
 }
 
 /** Sends parcels. */
@@ -35,7 +35,7 @@ export interface Sender {
   /** UTF-8 bytes of events that may still be sent so that they survive the page's end. */
   room(): number
   /** `undefined` where nobody answered. */
-  send(events: TrackedEvent[], keepalive: boolean): Promise<Reply | undefined>
+  send(events: TrackedEvent[]): Promise<Reply | undefined>
 }
 
 /** `Retry-After`: seconds or a date (RFC 9110 §10.2.3), as milliseconds from now; garbage and the past are `undefined`. */
@@ -46,11 +46,11 @@ export const parseRetryAfter = (given: string): number | undefined => {
 
 export const createTransport = (page: Page): Transport => {
   // Chromium also refuses a tenth keepalive request (https://github.com/whatwg/fetch/issues/679): what it carries stays stored.
-  let room = MAX_BODY_BYTES
+  let room = FULL_BYTES
 
   return {
     room: () => room,
-    post: async (address, keepalive, content, headers) => {
+    post: async (address, content, headers) => {
       const body = JSON.stringify(content)
       const size = byteLength(body)
       room -= size
@@ -59,7 +59,7 @@ export const createTransport = (page: Page): Transport => {
           method: 'POST',
           headers: { 'Content-Type': 'application/json', ...headers },
           body,
-          keepalive,
+          keepalive: true,
           signal: AbortSignal.timeout?.(REQUEST_MS), // without it (Chrome 92 to 102, Safari 15) the browser's own limit counts
         })
         const fields = await answer.json().then(Object, Object) // no JSON, but read to the end
@@ -80,6 +80,6 @@ export const createTransport = (page: Page): Transport => {
 
 /** Sends to a relay. */
 export const createSender = ({ room, post }: Transport, address: string): Sender => ({
-  room: () => Math.min(room() - ENVELOPE_BYTES, FULL_BYTES),
-  send: (events, keepalive) => post(address, keepalive, { v: 1, sentAt: new Date(), ack: true, events }),
+  room,
+  send: (events) => post(address, { v: 1, sentAt: new Date(), events }),
 })

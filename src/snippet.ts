@@ -18,17 +18,15 @@ declare global {
   }
 }
 
-// After the stub `q` is a list; after this script it is not. An element with the id `pristo` has none.
 const before = window.pristo ?? {}
-const queued = before.q
+const queued = before.q ?? []
 
-if (!queued || Array.isArray(queued)) {
-  const script = document.currentScript
-  const endpoint = script?.getAttribute('data-endpoint')
-  const pristo = startPristo(endpoint ? { endpoint } : {})
+// After the stub `q` is a list; after this script it is none.
+if ('forEach' in queued) {
+  const pristo = startPristo({ endpoint: document.currentScript?.dataset.endpoint })
   const push = ([method, ...args]: QueuedCall): unknown => Object(pristo)[method]?.(...args)
 
   // The same object: what a page took from the stub goes on working, as does pushing onto `q`.
-  window.pristo = Object.assign(queued ? before : {}, pristo, { q: { push } })
-  queued?.forEach(push)
+  window.pristo = Object.assign(before, pristo, { q: { push } })
+  queued.forEach(push)
 }

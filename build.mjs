@@ -1,0 +1,213 @@
+// @ts-check
+/**
+ * Builds the package: bundles, source maps and declarations, and prints what they weigh.
+ * Invariant: nothing over its limit, and nothing that carries a library of the other part, leaves here.
+ */
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import * as esbuild from 'esbuild'
+import { minify } from 'terser'
+
+const root = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url)) // `dirname` came with Node 20.11
+
+/**
+ * @typedef {object} Bundle
+ * @property {string} entry source file, from the root of the repository
+ * @property {string} out what is made of it
+ * @property {'browser' | 'relay'} part which of the two parts it belongs to
+ * @property {'iife' | 'esm'} format
+ * @property {'browser' | 'neutral' | 'node'} platform
+ * @property {number} [limit] bytes of brotli -11 at most
+ * @property {string[]} [external] what stays an import: a package, or another bundle in the same folder by its source
+ */
+
+/**
+ * Every bundle of the package. The limits are those of DESIGN.md, "Budgets".
+ * @type {readonly Bundle[]}
+ */
+export const bundles = [
+  { entry: 'src/snippet.ts', out: 'dist/pristo.js', part: 'browser', format: 'iife', platform: 'browser', limit: 3_072 },
+  { entry: 'src/index.ts', out: 'dist/index.js', part: 'browser', format: 'esm', platform: 'browser', limit: 3_200, external: ['./direct.ts'] },
+  { entry: 'src/direct.ts', out: 'dist/direct.js', part: 'browser', format: 'esm', platform: 'browser' },
+  { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
+  { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts'] },
+]
+
+/** The oldest browsers that get everything (DESIGN.md, "Browsers"), and the oldest Node (package.json, `engines`). */
+const TARGETS = { browser: ['chrome92', 'edge92', 'firefox115', 'safari15.4'], relay: ['es2022', 'node20'] }
+
+/** What must not be in a bundle of either part. */
+const FORBIDDEN = { browser: ['zod', 'srvx'], relay: ['idb-keyval'] }
+
+/**
+ * What the browser rooms call each other's members by. None of these names is on the wire, in storage, in the public
+ * interface or the platform's, so that they may be shortened; `dist/index.js` and `dist/direct.js` share them.
+ */
+const INTERNAL = 'isHidden idb read listen room post send http waitMs fields claim take sweep spill holding sender page maySend onRejected complain wake leave name listener'
+const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q` and `v`, which are public
+
+const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))
+
+/**
+ * A browser bundle, as small as it gets: esbuild shortens what rooms call each other's members by and folds syntax,
+ * terser inlines rooms into where they are wired (5 % less of brotli than esbuild alone).
+ * @param {Bundle} bundle
+ * @param {esbuild.OutputFile[]} files code and map
+ */
+const shrink = async ({ out, format }, files) => {
+  const code = files.find(({ path }) => path.endsWith('.js'))
+  const map = files.find(({ path }) => path.endsWith('.map'))
+  if (!code || !map) throw new Error(`${out}: esbuild made no code or no map`)
+  const isScript = format === 'iife'
+  const small = await minify(code.text, {
+    ecma: 2020,
+    module: true,
+    compress: { passes: 4, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+    sourceMap: { content: map.text, filename: posix.basename(out), root: '' },
+  })
+  // A script's names must stay its own: terser knows modules, whose names are.
+  const text = isScript ? `(()=>{${small.code?.replace(/;$/, '')}})()` : small.code
+  const encode = (/** @type {unknown} */ value) => new TextEncoder().encode(String(value))
+  return [
+    { ...code, contents: encode(text) },
+    { ...map, contents: encode(small.map) },
+  ]
+}
+
+/**
+ * Bundles in memory: nothing is written.
+ * @param {Bundle} one
+ * @returns {Promise<{ files: Pick<esbuild.OutputFile, 'path' | 'contents'>[], meta: esbuild.Metafile }>} the code and its map; who imports whom
+ * @throws where the source does not compile
+ */
+export const bundle = async (one) => {
+  const { entry, out, part, format, platform, external = [] } = one
+  const isBrowser = part === 'browser'
+  const { outputFiles, metafile } = await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile: out,
+    bundle: true,
+    format: isBrowser ? 'esm' : format, // `shrink` makes a script of it
+    platform,
+    target: TARGETS[part],
+    // Without a platform esbuild looks at none of these, and the packages' own `exports` decide.
+    ...(platform === 'neutral' && { mainFields: ['module', 'main'] }),
+    external: external.filter((name) => !name.startsWith('.')),
+    plugins: [siblings(external)],
+    minify: !isBrowser,
+    minifySyntax: true,
+    ...(isBrowser && { mangleProps: RegExp(`^(${INTERNAL.replaceAll(' ', '|')})$`), mangleCache: shortNames }),
+    sourcemap: isBrowser ? 'external' : 'linked',
+    metafile: true,
+    write: false,
+    logLevel: 'silent',
+  })
+  return { files: isBrowser ? await shrink(one, outputFiles) : outputFiles, meta: metafile }
+}
+
+/**
+ * Leaves an import of another bundle's source an import, of what that bundle is called in `dist`.
+ * @param {string[]} external
+ * @returns {esbuild.Plugin}
+ */
+const siblings = (external) => ({
+  name: 'siblings',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\// }, ({ path }) => (external.includes(path) ? { path: path.replace(/\.ts$/, '.js'), external: true } : undefined)),
+})
+
+/**
+ * What a file weighs, in bytes.
+ * @param {Uint8Array} code
+ */
+export const weigh = (code) => ({
+  raw: code.length,
+  gzip: gzipSync(code, { level: 9 }).length,
+  brotli: brotliCompressSync(code, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: code.length } }).length,
+})
+
+/**
+ * The packages inside a bundle.
+ * @param {esbuild.Metafile} meta
+ * @returns {string[]} names, such as `zod`
+ */
+export const packagesIn = (meta) => [
+  ...new Set(Object.keys(meta.inputs).flatMap((path) => path.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? [])),
+]
+
+/**
+ * What is wrong with a bundle, one line each; empty where nothing is.
+ * @param {Bundle} bundle
+ * @param {number} brotli bytes
+ * @param {esbuild.Metafile} meta
+ * @returns {string[]}
+ */
+export const judge = ({ out, part, limit = Infinity }, brotli, meta) => [
+  ...(brotli > limit ? [`${out} is ${brotli - limit} bytes over its limit: ${brotli} of ${limit} bytes of brotli`] : []),
+  ...packagesIn(meta)
+    .filter((name) => FORBIDDEN[part].includes(name))
+    .map((name) => `${out} contains ${name}, which no ${part} bundle may`),
+]
+
+/**
+ * Builds all bundles into `dist`, without declarations.
+ * @returns {Promise<{ bundle: Bundle, size: ReturnType<typeof weigh>, code: Uint8Array, faults: string[] }[]>}
+ */
+export const build = () =>
+  Promise.all(
+    bundles.map(async (one) => {
+      const { files, meta } = await bundle(one)
+      mkdirSync(join(root, posix.dirname(one.out)), { recursive: true })
+      for (const { path, contents } of files) writeFileSync(path, contents)
+      const code = files.find(({ path }) => path.endsWith('.js'))?.contents ?? new Uint8Array()
+      const size = weigh(code)
+      return { bundle: one, size, code, faults: judge(one, size.brotli, meta) }
+    }),
+  )
+
+/** Writes the declarations beside the bundles. */
+const declare = () => {
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+  // tsc rewrites `.ts` imports in what it compiles, but not in declarations (TypeScript 7.0.2), and `src` is not where they look.
+  for (const name of readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.d.ts')) continue
+    const path = join(root, 'dist', name)
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from|import\() ?['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'))
+  }
+}
+
+/** @param {(string | number)[][]} rows */
+const printTable = (rows) => {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => String(row[column]).length))) ?? []
+  for (const row of rows) console.log(row.map((cell, i) => (i ? String(cell).padStart(widths[i] ?? 0) : String(cell).padEnd(widths[i] ?? 0))).join('  '))
+}
+
+const main = async () => {
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  const built = await build()
+  printTable([
+    ['bytes', 'raw', 'gzip', 'brotli', 'limit'],
+    ...built.map(({ bundle, size }) => [bundle.out, size.raw, size.gzip, size.brotli, bundle.limit ?? '-']),
+  ])
+  const tag = built.find(({ bundle }) => bundle.format === 'iife')
+  if (tag) console.log(`${tag.bundle.out}  integrity="sha384-${createHash('sha384').update(tag.code).digest('base64')}"`)
+  const faults = built.flatMap(({ faults }) => faults)
+  for (const fault of faults) console.error(`build: ${fault}`)
+  if (faults.length) process.exitCode = 1
+  declare()
+}
+
+// Run, not imported. npm may have started it through a link.
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await main().catch((error) => {
+    const { errors } = /** @type {Partial<esbuild.BuildFailure>} */ (error)
+    if (errors) for (const line of esbuild.formatMessagesSync(errors, { kind: 'error', color: process.stderr.isTTY })) console.error(line)
+    console.error(`build: ${errors ? 'the source does not compile' : error.message}`)
+    process.exitCode = 1
+  })
+}

@@ -1,0 +1,24 @@
+import { defineConfig } from '@playwright/test'
+import { engines, findBrowser, nameOf } from './test/support/browsers/find.mjs'
+
+const found = engines.filter((engine) => {
+  const browser = findBrowser(engine)
+  // Every worker reads this file; the one that starts them says it once.
+  if ('lacks' in browser && !process.env['TEST_WORKER_INDEX']) console.warn(`${nameOf(engine)}: not tested, because there is ${browser.lacks}`)
+  return 'start' in browser
+})
+
+export default defineConfig({
+  testDir: 'test/browser',
+  testMatch: '**/*.spec.ts',
+  globalSetup: './test/browser/build.ts',
+  projects: found.map((engine) => ({ name: engine })),
+  // A flaky test is a bug of ours until shown otherwise.
+  retries: 0,
+  workers: 2,
+  fullyParallel: true,
+  forbidOnly: !!process.env['CI'],
+  timeout: 30_000,
+  expect: { timeout: 10_000 },
+  reporter: 'list',
+})

@@ -1,0 +1,39 @@
+/**
+ * The relay's answers, as the wire has them.
+ * Invariant: none is ever cached, and none carries more than outcomes and codes.
+ */
+import type { Answer, Refusal, Result } from '../contract.ts'
+
+const respond = (body: Answer | Refusal | null, status: number, headers: Record<string, string>): Response =>
+  new Response(body && JSON.stringify(body), {
+    status,
+    headers: {
+      ...(body && { 'Content-Type': 'application/json' }),
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      ...headers,
+    },
+  })
+
+/** Refuses the whole request: nothing in it was delivered. The message must hold nothing of the request but its measures. */
+export const refuse = (status: number, code: string, message: string, headers: Record<string, string> = {}): Response =>
+  respond({ v: 1, error: { code, message } }, status, headers)
+
+/** An answer without a body. */
+export const noContent = (headers: Record<string, string>): Response => respond(null, 204, headers)
+
+/**
+ * One result per event. Where every event is to be sent again the status is 503, so that nothing in between takes it for a success.
+ * `retryAfterS` in seconds; `cookie` is a whole `Set-Cookie` value.
+ */
+export const answerResults = (
+  results: Result[],
+  { retryAfterS, cookie }: { retryAfterS?: number | undefined; cookie?: string | undefined },
+): Response => {
+  const isAllRetry = results.every(({ outcome }) => outcome === 'retry')
+  const answer: Answer = { v: 1, results, ...(retryAfterS !== undefined && { retryAfter: retryAfterS }) }
+  return respond(answer, isAllRetry ? 503 : 200, {
+    ...(isAllRetry && retryAfterS !== undefined && { 'Retry-After': String(retryAfterS) }),
+    ...(cookie !== undefined && { 'Set-Cookie': cookie }),
+  })
+}

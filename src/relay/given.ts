@@ -1,0 +1,14 @@
+/**
+ * How a message names what was given.
+ * Invariant: never by its content, since that may be a key or somebody's email.
+ */
+
+/** `undefined` → `nothing`, `'abc'` → `a string of 3 characters`, `[1]` → `an array of 1`. */
+export const describeGiven = (value: unknown): string => {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (value === '') return 'an empty string'
+  if (typeof value === 'string') return `a string of ${value.length} character${value.length > 1 ? 's' : ''}`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

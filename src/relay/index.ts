@@ -1,0 +1,187 @@
+/**
+ * The relay: a page's batch in, one outcome per event out. Read this file first; every step of the work has a room of its own, and only this one wires them.
+ * Invariant: nothing is thrown, every event of a well-formed batch has exactly one result, and no key, cookie or contact data leaves but to the Pristo API.
+ */
+import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type Result } from '../contract.ts'
+import { ackCookie } from './ack.ts'
+import { answerResults, noContent, refuse } from './answer.ts'
+import { createBreaker } from './breaker.ts'
+import { readText } from './bytes.ts'
+import { correctTime } from './clock.ts'
+import { createMemoryStore, createOnce } from './dedupe.ts'
+import { createDeliver } from './deliver.ts'
+import { assignContact, createIdentify } from './identity.ts'
+import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
+import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
+import { retry, type Outcome } from './outcome.ts'
+import { parseContact, parseEnvelope, parseEvent, type Envelope } from './schema.ts'
+import { createSend } from './upstream.ts'
+
+export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
+export type { Claim, DedupeStore } from './dedupe.ts'
+export type { Identity, Limits, RelayOptions } from './options.ts'
+
+/** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
+export interface RelayContext {
+  /** Keeps the runtime alive for deliveries that outlast the client or the answer. */
+  waitUntil?(promise: Promise<unknown>): void
+}
+
+/** A standard request handler for any path. Never rejects. */
+export type Relay = (request: Request, context?: RelayContext) => Promise<Response>
+
+/** A slow upload must not leave a batch without any time: it would come back for ever. */
+const MIN_WORK_MS = 1_000
+
+/** Ids of events that are not valid are echoed so that the browser can find them; nobody's id is longer. */
+const MAX_ECHO_CHARS = 100
+
+/** An event on its way through the relay: settled already, or to be delivered. */
+type Judged = { id: string; outcome: Outcome } | { id: string; event: PristoEvent }
+
+const rejected = (code: 'invalid_event' | 'contact_mismatch', message: string): Outcome => ({ outcome: 'rejected', code, message })
+
+const idOf = (event: unknown): string => {
+  const id: unknown = typeof event === 'object' && event !== null ? Reflect.get(event, 'id') : undefined
+  return typeof id === 'string' && id.length <= MAX_ECHO_CHARS ? id : ''
+}
+
+const toResult = (id: string, outcome: Outcome): Result =>
+  outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
+
+const longestWaitS = (outcomes: readonly Outcome[]): number | undefined => {
+  const waits = outcomes.flatMap((outcome) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
+  return waits.length ? Math.max(...waits) : undefined
+}
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // no JSON text means undefined, so this is no batch either
+  }
+}
+
+/**
+ * Builds a relay. Throws a TypeError of one line that names the option, what was given (never a key) and what is allowed.
+ *
+ * Of the request it touches `method`, `url`, `headers` and `body` only: rebuilding a request breaks under adapters,
+ * and `signal` fires in some runtimes after a success.
+ */
+export const createRelay = (options: RelayOptions): Relay => {
+  const settings = checkOptions(options)
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const now = options.now ?? Date.now
+  const onError = options.onError ?? ((message: string) => console.error(message))
+
+  const report = (message: string, cause?: unknown): void => {
+    try {
+      onError(`[pristo] ${message}`, cause)
+    } catch {
+      console.error(`[pristo] onError itself failed, at: ${message}`)
+    }
+  }
+
+  const judgeOrigin = createOriginRule(settings)
+  const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, parseContact, report })
+  const once = createOnce({
+    store: options.store ?? createMemoryStore(now),
+    populationId: settings.populationId,
+    limitMs: limits.storeMs,
+    report,
+  })
+  const send = createSend({
+    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+    url: settings.url,
+    keys: settings.keys,
+    callMs: limits.callMs,
+    breaker: createBreaker(now),
+    now,
+    report,
+  })
+  const deliver = createDeliver(async (event) => {
+    try {
+      return await once({ eventId: event.id, contactId: event.contact.id }, () => send(event))
+    } catch (cause) {
+      report('a delivery failed unexpectedly; the event waits in the browser', cause)
+      return retry('unavailable')
+    }
+  })
+
+  /** The request's batch, or the refusal that it deserves. */
+  const readBatch = async (request: Request): Promise<Envelope | Response> => {
+    const tooLarge = () => refuse(413, 'body_too_large', `more than ${MAX_BODY_BYTES} bytes`)
+    // NaN and lies are nothing to rely on: the bytes are counted anyway.
+    if (Number(request.headers.get('Content-Length')) > MAX_BODY_BYTES) return tooLarge()
+    const body = await readText(request.body, { maxBytes: MAX_BODY_BYTES, limitMs: limits.bodyMs })
+    if (body.kind === 'too_large') return tooLarge()
+    if (body.kind === 'too_slow') return refuse(408, 'body_too_slow', `the body took over ${limits.bodyMs} ms`)
+    if (body.kind === 'unreadable') return refuse(400, 'malformed', 'the body could not be read as UTF-8')
+    const json = parseJson(body.text)
+    if (json === undefined) return refuse(400, 'malformed', 'the body is not JSON')
+    const batch = parseEnvelope(json)
+    if (!batch.ok) return refuse(400, 'malformed', batch.reason)
+    const { length } = batch.value.events
+    return length > MAX_EVENTS ? refuse(413, 'too_many_events', `got ${length} events; allowed are ${MAX_EVENTS}`) : batch.value
+  }
+
+  /** Delivers until the deadline; what is then still on its way goes on under `waitUntil`. */
+  const deliverInTime = async (events: PristoEvent[], arrivedAt: number, context: RelayContext): Promise<Outcome[]> => {
+    const deadline = new AbortController()
+    const timer = setTimeout(() => deadline.abort(), Math.max(limits.deadlineMs - (now() - arrivedAt), MIN_WORK_MS))
+    const delivery = deliver(events, deadline.signal)
+    context.waitUntil?.(delivery.settled)
+    const outcomes = await delivery.outcomes
+    clearTimeout(timer)
+    return outcomes
+  }
+
+  const handleBatch = async (request: Request, arrivedAt: number, context: RelayContext): Promise<Response> => {
+    const batch = await readBatch(request)
+    if (batch instanceof Response) return batch
+
+    const claimant = await identify(request)
+    if (claimant.kind === 'nobody') return refuse(401, 'unauthenticated', 'nobody is logged in')
+    const judged = batch.events.map((given): Judged => {
+      const event = parseEvent(given)
+      if (!event.ok) return { id: idOf(given), outcome: rejected('invalid_event', event.reason) }
+      const { id } = event.value
+      if (claimant.kind === 'unknown') return { id, outcome: retry('unavailable') }
+      const owned = assignContact(event.value, claimant)
+      if (!owned) return { id, outcome: rejected('contact_mismatch', 'event.contact.id: not the contact who is logged in') }
+      return { id, event: { ...owned, occurredAt: correctTime(owned.occurredAt, batch.sentAt, arrivedAt) } }
+    })
+
+    const events = judged.flatMap((item) => ('event' in item ? [item.event] : []))
+    const delivered = (await deliverInTime(events, arrivedAt, context)).values()
+    const outcomes = judged.map((item) => ('event' in item ? (delivered.next().value ?? retry('deadline')) : item.outcome))
+    const results = judged.map(({ id }, place) => toResult(id, outcomes[place] ?? retry('deadline')))
+    const storedIds = results.flatMap(({ id, outcome }) => (outcome === 'stored' ? [id] : []))
+    const cookie = batch.ack ? ackCookie(request, judged.map(({ id }) => id), storedIds) : undefined
+    return answerResults(results, { retryAfterS: longestWaitS(outcomes), cookie })
+  }
+
+  const handle: Relay = async (request, context = {}) => {
+    const arrivedAt = now()
+    const sender = judgeOrigin(request)
+    const cors = corsHeaders(sender)
+    const respond = (response: Response): Response => {
+      for (const [name, value] of Object.entries(cors)) response.headers.set(name, value)
+      return response
+    }
+    if (request.method === 'OPTIONS') return respond(noContent(sender.kind === 'allowed' ? PREFLIGHT_HEADERS : { Allow: 'POST' }))
+    if (request.method !== 'POST') return respond(refuse(405, 'method', 'only POST is allowed', { Allow: 'POST' }))
+    if (sender.kind === 'foreign') return refuse(403, 'origin', 'this origin is not allowed; see the relay option allowedOrigins')
+    if (!isContentTypeAllowed(request, sender)) return respond(refuse(415, 'content_type', 'only application/json is allowed'))
+    return respond(await handleBatch(request, arrivedAt, context))
+  }
+
+  return async (request, context) => {
+    try {
+      return await handle(request, context)
+    } catch (cause) {
+      report('a request failed unexpectedly; its events wait in the browser', cause)
+      return refuse(500, 'internal', 'the relay failed')
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The relay on Node: as a process of its own, or behind a site's own `node:http` or Express server.
+ * Invariant: a thin door; what a request means is decided in `index.ts`.
+ */
+import { realpathSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { serve } from 'srvx'
+import { NodeRequest, sendNodeResponse } from 'srvx/node'
+import { refuse } from './answer.ts'
+import { optionsFromEnv, type Place } from './env.ts'
+import { createRelay, type Relay, type RelayOptions } from './index.ts'
+import { createScript } from './script.ts'
+
+export { optionsFromEnv, type Place } from './env.ts'
+
+/** Longest that Node waits for a whole request. The relay itself gives up at 10 s; this ends the connections of those who never stop sending. */
+const REQUEST_TIMEOUT_MS = 30_000
+
+/** A batch has its answer within 8 s and its last call within 10 more; who still holds a connection then is cut off. */
+const CLOSE_TIMEOUT_MS = 20_000
+
+/** A running relay. */
+export interface Server {
+  /** Of the relay itself, such as `http://127.0.0.1:8787/pristo`. */
+  url: string
+  /** Accepts nothing more, and resolves once everything under way has ended (20 s at the longest). */
+  close(): Promise<void>
+}
+
+/** Options of {@link serveRelay}; what is absent comes from the environment (see {@link optionsFromEnv}). */
+export type ServeOptions = Partial<RelayOptions & Place> & {
+  /** The script-tag bundle. Default: `pristo.js` beside this package's other bundles. */
+  script?: URL
+}
+
+const route = (relay: Relay, script: ReturnType<typeof createScript>, path: string): Relay => {
+  const notFound = () => refuse(404, 'not_found', `only ${path} and ${path}.js are here`)
+  return async (request, context) => {
+    const { pathname } = new URL(request.url)
+    // With and without the slash: a redirect between the two would turn the POST into a GET.
+    if (pathname === path || pathname === `${path}/`) return relay(request, context)
+    const isScript = pathname === `${path}.js` && (request.method === 'GET' || request.method === 'HEAD')
+    return (isScript && (await script(request))) || notFound()
+  }
+}
+
+/**
+ * Serves the relay and the tag. Options left out are read from the environment.
+ * Rejects with one line that names the option or variable that cannot be used, or with the system's error where the port is taken.
+ */
+export const serveRelay = async ({ script, ...given }: ServeOptions = {}): Promise<Server> => {
+  const options = optionsFromEnv(process.env, given)
+  const { port, hostname, path } = options
+  const handle = route(createRelay(options), createScript(script ?? new URL('../pristo.js', import.meta.url)), path)
+  const server = serve({
+    port,
+    hostname,
+    silent: true,
+    gracefulShutdown: false,
+    node: { requestTimeout: REQUEST_TIMEOUT_MS },
+    fetch: (request) => handle(request, { waitUntil: (promise) => void request.waitUntil?.(promise) }),
+  })
+  await server.ready()
+  const close = async (): Promise<void> => {
+    const cut = setTimeout(() => void server.close(true), CLOSE_TIMEOUT_MS)
+    await server.close()
+    clearTimeout(cut)
+  }
+  return { url: new URL(path, server.url).href, close }
+}
+
+/** What a body parser that ran before left of the body, as the bytes that the relay wants; undefined where nobody has read it yet. */
+const parsedBody = (request: IncomingMessage): Buffer | undefined => {
+  if (!request.readableEnded || !('body' in request) || request.body === undefined) return undefined
+  const { body } = request
+  if (Buffer.isBuffer(body)) return body
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+/**
+ * The relay as a `node:http` listener or an Express handler.
+ * It works behind `express.json()` too, which has read the body before (its limit must be 64 kb or more).
+ */
+export const toNodeHandler =
+  (relay: Relay) =>
+  async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const rawBody = parsedBody(request)
+    if (rawBody) Object.assign(request, { rawBody }) // srvx reads this, as Google's functions framework sets it
+    const answer = await relay(new NodeRequest({ req: request, res: response }))
+    await sendNodeResponse(response, answer).catch(() => response.destroy()) // the client is gone, or the headers are sent by somebody else
+  }
+
+const isMain = (): boolean => {
+  const [, entry] = process.argv
+  try {
+    return entry !== undefined && realpathSync(entry) === fileURLToPath(import.meta.url)
+  } catch {
+    return false // an entry that is no file, as with `node -e`
+  }
+}
+
+const explainFailure = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : 'the relay cannot start'
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') return '[pristo] PORT: this one is taken; allowed is a free one, or 0 for any'
+  if (code === 'EACCES') return '[pristo] PORT: this one is not allowed to this user; allowed is one from 1024 up'
+  return typeof code === 'string' ? `[pristo] HOST: cannot listen there (${code}); allowed is a name or an address of this machine` : message
+}
+
+const main = async (): Promise<void> => {
+  try {
+    const server = await serveRelay()
+    console.log(`[pristo] relay at ${server.url} · identity: page – the relay believes what the page says about its contact`)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())
+  } catch (error) {
+    console.error(explainFailure(error))
+    process.exitCode = 1
+  }
+}
+
+if (isMain()) await main()

@@ -1,0 +1,124 @@
+/**
+ * What the site's owner sets, checked once.
+ * Invariant: a relay that starts has every setting that it needs; a message about one never shows what was given, as that may be a key.
+ */
+import type { Contact } from '../contract.ts'
+import type { DedupeStore } from './dedupe.ts'
+import { describeGiven } from './given.ts'
+import type { Fetch } from './upstream.ts'
+
+/**
+ * Who says which contact an event belongs to. Required, since the API upserts: an open relay would let anyone rewrite anyone's email.
+ *
+ * - `'page'`: believe the page. For newsletter forms and trials, where nothing is lost if somebody claims to be somebody else.
+ * - `{ resolve }`: the site's own session decides. `resolve` gets the request (its body is already read) and gives the contact,
+ *   whose details replace the page's, or null where nobody is logged in (401). If it throws, or gives something that is no contact,
+ *   nothing is delivered and the events wait in the browser.
+ */
+export type Identity = 'page' | { resolve(request: Request): Contact | null | undefined | Promise<Contact | null | undefined> }
+
+/** Time limits in milliseconds; the defaults fit the browser part and are changed in tests only. */
+export interface Limits {
+  /** For the whole body of a request, then 408. Default 10 000. */
+  bodyMs: number
+  /** For one event's call of the API, all keys together. Default 10 000. */
+  callMs: number
+  /** After which no further delivery starts and the answer leaves: below the browser's own 10 s. Default 8 000. */
+  deadlineMs: number
+  /** For `identity.resolve`. Default 5 000. */
+  resolveMs: number
+  /** For one question to the deduplication store. Default 1 000. */
+  storeMs: number
+}
+
+/** Options of {@link import('./index.ts').createRelay}. */
+export interface RelayOptions {
+  /** The Pristo API key, a UUID; or several during a rotation, newest first. Never reaches a browser. */
+  apiKey: string | readonly string[]
+  /** The population that events go to, a UUID. */
+  populationId: string
+  identity: Identity
+  /** Where the Pristo API is; http or https. Default `https://api.pristo.io`. */
+  baseUrl?: string
+  /** Origins of other sites whose pages may use this relay, such as `https://shop.example`. Default none: same origin only. */
+  allowedOrigins?: readonly string[]
+  /** Accept requests that name no origin at all (scripts, servers). Default false. */
+  allowNonBrowser?: boolean
+  /** Where delivered events are remembered. Default: in memory, 10 000 events, 24 hours. */
+  store?: DedupeStore
+  /**
+   * Hears what the site's owner should know: one line without personal data, and the error of the site's own code where there was one
+   * (which may hold personal data). Default: `console.error` of the line alone.
+   */
+  onError?: (message: string, cause?: unknown) => void
+  /** Default: the runtime's own. */
+  fetch?: Fetch
+  /** Milliseconds since 1970. Default `Date.now`. */
+  now?: () => number
+  limits?: Partial<Limits>
+}
+
+/** Options after the check, with every default in place. */
+export interface Settings {
+  keys: readonly string[]
+  populationId: string
+  /** Complete: base URL, path and population. */
+  url: string
+  identity: Identity
+  allowedOrigins: readonly string[]
+  allowNonBrowser: boolean
+}
+
+/** Defaults of {@link Limits}, from DESIGN.md. */
+export const DEFAULT_LIMITS: Limits = { bodyMs: 10_000, callMs: 10_000, deadlineMs: 8_000, resolveMs: 5_000, storeMs: 1_000 }
+
+/** Where the Pristo API lives in production. */
+export const DEFAULT_BASE_URL = 'https://api.pristo.io'
+
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
+
+const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value)
+
+/** Throws the one line that ends a start: which option, what was given, what is allowed. */
+const fail = (option: string, given: unknown, allowed: string): never => {
+  throw new TypeError(`[pristo] ${option}: got ${describeGiven(given)}; allowed is ${allowed}`)
+}
+
+const checkKeys = (given: unknown): readonly string[] => {
+  const keys: unknown[] = Array.isArray(given) ? given : [given]
+  const wrong = keys.findIndex((key) => !isUuid(key))
+  if (wrong >= 0) fail(Array.isArray(given) ? `apiKey[${wrong}]` : 'apiKey', keys[wrong], 'a UUID, or an array of UUIDs, newest first')
+  return keys.length ? keys.filter(isUuid) : fail('apiKey', given, 'a UUID, or an array of UUIDs, newest first')
+}
+
+const checkBaseUrl = (given: unknown): string => {
+  const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined
+  const isSound = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash
+  return isSound ? url.origin + url.pathname.replace(/\/+$/, '') : fail('baseUrl', given, 'an http or https URL without user, query and fragment')
+}
+
+const checkIdentity = (given: unknown): void => {
+  if (given === 'page') return
+  const resolve: unknown = typeof given === 'object' && given !== null ? Reflect.get(given, 'resolve') : undefined
+  if (typeof resolve !== 'function') fail('identity', given, "'page' (believe the page) or { resolve(request) } (your own session decides)")
+}
+
+const checkOrigins = (given: unknown): void => {
+  const allowed = "an array of origins, such as 'https://shop.example' (no path, no trailing slash, no *)"
+  if (!Array.isArray(given)) return fail('allowedOrigins', given, allowed)
+  const wrong = given.findIndex((origin) => typeof origin !== 'string' || !URL.canParse(origin) || new URL(origin).origin !== origin)
+  if (wrong >= 0) fail(`allowedOrigins[${wrong}]`, given[wrong], allowed)
+}
+
+/** Options as they come from JavaScript, where no compiler has looked at them. Throws a TypeError of one line. */
+export const checkOptions = (options: RelayOptions): Settings => {
+  if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
+  const { identity, populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
+  const keys = checkKeys(options.apiKey)
+  if (!isUuid(populationId)) fail('populationId', populationId, 'a UUID')
+  checkIdentity(identity)
+  const base = checkBaseUrl(baseUrl)
+  checkOrigins(allowedOrigins)
+  if (typeof allowNonBrowser !== 'boolean') fail('allowNonBrowser', allowNonBrowser, 'true or false')
+  return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser }
+}

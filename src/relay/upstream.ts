@@ -1,0 +1,180 @@
+/**
+ * One event → one call of the Pristo API → one outcome.
+ * Invariant: never throws, never takes longer than `callMs`; the key goes to the one URL fixed at construction,
+ * and nothing of the visitor's request goes with it.
+ */
+import type { PristoEvent } from '../contract.ts'
+import type { Breaker } from './breaker.ts'
+import { readText } from './bytes.ts'
+import { judgeStatus, retry, stored, type Outcome } from './outcome.ts'
+import { within } from './time.ts'
+
+/** The part of `fetch` that the relay needs. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+/** Sends one event; every failure is an outcome. */
+export type Send = (event: PristoEvent) => Promise<Outcome>
+
+/** A sound answer has a few hundred bytes. Every body is read (up to here), so that its connection can be used again. */
+const MAX_ANSWER_BYTES = 65_536
+
+/** Enough for a sentence; the browser prints it. */
+const MAX_MESSAGE_CHARS = 200
+
+/** Bounds of `Retry-After`: 1 s to 1 h, as in the browser. */
+const MAX_RETRY_AFTER_S = 3600
+
+/** An answer of the API, as far as it matters here. */
+interface Reply {
+  status: number
+  /** Undefined where the body could not be read to its end. */
+  text: string | undefined
+  retryAfterS: number | undefined
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // HTML or nothing at all: as much an answer as JSON of another shape
+  }
+}
+
+/** `Retry-After` in whole seconds (RFC 9110 §10.2.3: seconds or an HTTP date), undefined where it is absent or garbage. */
+export const parseRetryAfter = (value: string | null, nowMs: number): number | undefined => {
+  if (value === null) return undefined
+  const seconds = /^\d+$/.test(value.trim())
+    ? Number(value)
+    : /GMT$/.test(value.trim()) // an HTTP date always ends so; without the check Date.parse reads '-5' as a year
+      ? Math.ceil((Date.parse(value) - nowMs) / 1000)
+      : NaN
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER_S)
+}
+
+/** The envelope's own status where the body has one: the HTTP status and the envelope can disagree (PRISTO-API.md). */
+const judgeEnvelope = (text: string): { status: number; verdict: ReturnType<typeof judgeStatus> } | undefined => {
+  const body = parseJson(text)
+  if (!isRecord(body) || typeof body.ok !== 'boolean' || typeof body.status !== 'number') return undefined
+  const verdict = judgeStatus(body.status)
+  return { status: body.status, verdict: verdict === 'stored' && !body.ok ? 'unavailable' : verdict }
+}
+
+/**
+ * What the visitor may have said that an error message of the API could repeat.
+ * Under 3 characters a value is no secret, and cutting it out would shred the message.
+ */
+const personalValues = ({ contact }: PristoEvent): string[] =>
+  [contact.id, contact.email, contact.phone, contact.name, contact.lastName, ...Object.values(contact.customFields ?? {})].filter(
+    (value): value is string => value !== undefined && value.length >= 3,
+  )
+
+const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+
+// Longest first: an email may begin with the contact's id.
+const redact = (text: string, secrets: readonly string[]): string =>
+  [...secrets].sort((a, b) => b.length - a.length).reduce((clean, secret) => clean.replace(new RegExp(escapeRegExp(secret), 'gi'), '…'), text)
+
+/** What the API says against the event, without what it repeats of the key or the contact. */
+const messageOf = (text: string | undefined, secrets: readonly string[]): string | undefined => {
+  const body = parseJson(text ?? '')
+  const error = isRecord(body) ? body.error : undefined
+  const message = isRecord(error) ? error.message : undefined
+  return typeof message === 'string' ? redact(message, secrets).slice(0, MAX_MESSAGE_CHARS) : undefined
+}
+
+/** `url` is complete; `keys` come newest first; `callMs` bounds one event's calls together, with all keys. */
+export const createSend = ({
+  fetch,
+  url,
+  keys,
+  callMs,
+  breaker,
+  now,
+  report,
+}: {
+  fetch: Fetch
+  url: string
+  keys: readonly string[]
+  callMs: number
+  breaker: Breaker
+  now: () => number
+  report: (message: string) => void
+}): Send => {
+  let isMisconfigured = false
+
+  const call = async (event: PristoEvent, key: string, signal: AbortSignal): Promise<Reply> => {
+    const { type, occurredAt, contact, customFields } = event
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'Content-Type': 'application/json',
+        Accept: 'application/json',
+        'User-Agent': 'pristo-relay',
+        'X-API-Key': key,
+        'X-Request-Id': event.id,
+      },
+      body: JSON.stringify({ type, occurredAt, contact, ...(customFields && { customFields }) }),
+      redirect: 'manual', // undici (Node 20) followed a 307 to another host and took X-API-Key along (measured 2026-11)
+      signal,
+    })
+    const body = await readText(response.body, { maxBytes: MAX_ANSWER_BYTES, limitMs: callMs })
+    return {
+      status: response.status,
+      text: body.kind === 'text' ? body.text : body.kind === 'too_large' ? '' : undefined,
+      retryAfterS: parseRetryAfter(response.headers.get('Retry-After'), now()),
+    }
+  }
+
+  /** Newest key first; only a refused key is followed by the next. */
+  const callWithKeys = async (event: PristoEvent, signal: AbortSignal): Promise<Reply | undefined> => {
+    let reply: Reply | undefined
+    for (const key of keys) {
+      reply = await call(event, key, signal)
+      if (reply.status !== 401 && reply.status !== 403) break
+    }
+    return reply
+  }
+
+  /** Says a wrong setting once, not at every event. */
+  const watchSettings = (verdict: ReturnType<typeof judgeStatus>, status: number): void => {
+    const isWrong = verdict === 'upstream_config'
+    if (isWrong && !isMisconfigured) {
+      report(`the Pristo API answered ${status}: check apiKey, populationId and baseUrl; until then events wait in the browsers`)
+    }
+    if (isWrong || verdict === 'stored') isMisconfigured = isWrong
+  }
+
+  const judge = (event: PristoEvent, { status, text, retryAfterS }: Reply): Outcome => {
+    const http = { status, verdict: judgeStatus(status) }
+    // A 2xx that broke off may have said `ok: false`: at least once means to ask again.
+    if (http.verdict === 'stored' && text === undefined) return retry('unavailable')
+    const { status: said, verdict } = (http.verdict === 'stored' && judgeEnvelope(text ?? '')) || http
+    watchSettings(verdict, said)
+    if (verdict === 'stored') return stored
+    if (verdict !== 'rejected') return retry(verdict, retryAfterS)
+    const message = messageOf(text, [...keys, ...personalValues(event)])
+    return { outcome: 'rejected', code: 'invalid_event', status: said, ...(message !== undefined && { message }) }
+  }
+
+  const attempt = async (event: PristoEvent): Promise<Outcome> => {
+    const abort = new AbortController()
+    try {
+      const reply = await within(callWithKeys(event, abort.signal), callMs)
+      return reply ? judge(event, reply) : retry('unavailable')
+    } catch {
+      return retry('unavailable') // no connection, reset, aborted: fetch tells them apart by text only, and its text may name the URL
+    } finally {
+      abort.abort() // ends a call that takes too long; does nothing to one whose body was read
+    }
+  }
+
+  return async (event) => {
+    if (!breaker.enter()) return retry('unavailable', breaker.waitS())
+    const outcome = await attempt(event)
+    if (outcome.outcome === 'retry' && outcome.code === 'unavailable') breaker.fail()
+    else breaker.succeed()
+    return outcome
+  }
+}

@@ -1,0 +1,26 @@
+/** Direct mode: the key is in the page, for trials. */
+import { CONTACT, expect, test } from './fixtures.ts'
+import { html, MODULE } from './pages.ts'
+
+test('direct mode stores events without a relay, and warns once that the key is in the page', async ({ site, open }) => {
+  site.serve('/', html(MODULE))
+  const page = await open()
+  const { url: baseUrl, populationId, apiKey } = site.api
+  const result = await page.evaluate(
+    ({ direct, contact }) => {
+      const pristo = window.createPristo?.({ direct })
+      pristo?.identify(contact)
+      pristo?.track('signup', { n: 0 })
+      pristo?.track('purchase', { n: 1 })
+      return pristo?.flush()
+    },
+    { direct: { baseUrl, populationId, apiKey }, contact: CONTACT },
+  )
+  expect(result).toEqual({ delivered: 2, rejected: 0, pending: 0 })
+  expect(site.api.events()).toMatchObject([
+    { type: 'signup', contact: CONTACT },
+    { type: 'purchase', contact: { id: CONTACT.id } },
+  ])
+  expect(site.requests()).toEqual([])
+  expect(await page.evaluate(() => window.complaints)).toEqual([{ kind: 'warn', text: expect.stringMatching(/API key/) }])
+})

@@ -1,0 +1,141 @@
+// @vitest-environment node
+// Over real sockets, where fakes would only repeat what we believe of fetch and of Node.
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { connect } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createRelay, type RelayOptions } from '../../src/relay/index.ts'
+import { toNodeHandler } from '../../src/relay/node.ts'
+import { KEY, makeBatch, makeEvent, outcomes, POPULATION, send, until, uuid } from './harness.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+const listen = async (server: Server): Promise<string> => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))))
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('not listening on a port')
+  return `http://127.0.0.1:${address.port}`
+}
+
+/** Acts on a request only when all of it has come: an API that stored the event. */
+const whole =
+  (act: RequestListener): RequestListener =>
+  (request, response) =>
+    request.resume().on('end', () => act(request, response))
+
+const serveApi = (act: RequestListener): Promise<string> => listen(createServer(whole(act)))
+
+const relayTo = (baseUrl: string, options: Partial<RelayOptions> = {}) =>
+  createRelay({ apiKey: KEY, populationId: POPULATION, identity: 'page', baseUrl, onError: () => undefined, ...options })
+
+describe('the API, over a real socket', () => {
+  it.each([301, 302, 307, 308])('a %i to another host is not followed: the key stays here', async (status) => {
+    const stolen: unknown[] = []
+    const thief = await serveApi((request, response) => (stolen.push(request.headers['x-api-key']), response.writeHead(201).end()))
+    const api = await serveApi((_, response) => response.writeHead(status, { Location: `${thief}/` }).end())
+    expect(outcomes(await send(relayTo(api), [makeEvent(1)]))).toEqual(['upstream_config'])
+    expect(stolen).toEqual([])
+  })
+
+  it('a reset after the event was stored is sent again with the same X-Request-Id', async () => {
+    const stored: unknown[] = []
+    const api = await serveApi((request, response) => {
+      stored.push(request.headers['x-request-id'])
+      if (stored.length === 1) request.socket.resetAndDestroy()
+      else response.writeHead(201).end('{"ok":true,"status":201,"statusText":"Created","body":null,"raw":"x"}')
+    })
+    const relay = relayTo(api)
+    expect(outcomes(await send(relay, [makeEvent(1)]))).toEqual(['unavailable'])
+    expect(outcomes(await send(relay, [makeEvent(1)]))).toEqual(['stored'])
+    expect(stored).toEqual([uuid(1), uuid(1)])
+  })
+
+  it('a hang ends at the limit, and the connection with it', async () => {
+    let isClosed = false
+    const api = await serveApi((request) => request.socket.on('close', () => (isClosed = true)))
+    expect(outcomes(await send(relayTo(api, { limits: { callMs: 50 } }), [makeEvent(1)]))).toEqual(['unavailable'])
+    await until(() => isClosed)
+  })
+
+  it('a hang within the body ends at the limit too', async () => {
+    const api = await serveApi((_, response) => response.writeHead(201).write('{"ok":'))
+    expect(outcomes(await send(relayTo(api, { limits: { callMs: 50 } }), [makeEvent(1)]))).toEqual(['unavailable'])
+  })
+
+  it('nobody listening is unavailable', async () => {
+    expect(outcomes(await send(relayTo('http://127.0.0.1:1'), [makeEvent(1)]))).toEqual(['unavailable'])
+  })
+
+  it('five events of one contact share one connection, errors included', async () => {
+    const ports = new Set<number | undefined>()
+    let n = 0
+    const api = await serveApi((request, response) => (ports.add(request.socket.remotePort), response.writeHead(n++ % 2 ? 400 : 201).end('{"error":{"message":"x"}}')))
+    await send(relayTo(api), [1, 2, 3, 4, 5].map((id) => makeEvent(id)))
+    expect(ports.size).toBe(1)
+  })
+})
+
+describe('a browser, over a real socket', () => {
+  const serveTo = async (options: Partial<RelayOptions> = {}) => {
+    const arrived: unknown[] = []
+    const api = await serveApi((request, response) => (arrived.push(request.headers['x-request-id']), response.writeHead(201).end()))
+    const handle = toNodeHandler(relayTo(api, options))
+    return { url: new URL('/pristo', await listen(createServer((request, response) => void handle(request, response)))), arrived }
+  }
+
+  const head = ({ pathname, host }: URL, length: string): string =>
+    [`POST ${pathname} HTTP/1.1`, `Host: ${host}`, 'Sec-Fetch-Site: same-origin', 'Content-Type: application/json', length, '', ''].join('\r\n')
+
+  /** Sends raw bytes and gives the status line; `write` may go on for as long as nobody has answered. */
+  const raw = (url: URL, headers: string, write: (send: (text: string) => boolean, isOver: () => boolean) => Promise<void>): Promise<string> =>
+    new Promise((resolve) => {
+      let text = ''
+      const socket = connect(Number(url.port), url.hostname)
+      // A server that has answered may reset what it did not read.
+      socket.on('error', () => resolve(text)).on('close', () => resolve(text)).on('data', (chunk) => {
+        text += String(chunk)
+        socket.destroy()
+      })
+      socket.write(head(url, headers))
+      void write((part) => socket.write(part), () => text !== '' || socket.destroyed)
+    })
+
+  it('a chunked body of 10 MB gets 413 long before its end', async () => {
+    const { url } = await serveTo()
+    const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`
+    let sent = 0
+    const answer = await raw(url, 'Transfer-Encoding: chunked', async (write, isOver) => {
+      while (sent < 10_000_000 && !isOver()) {
+        write(chunk)
+        sent += 0x4000
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    })
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /)
+    expect(sent).toBeLessThan(10_000_000)
+  })
+
+  it('a body of a byte now and then gets 408 at the limit', async () => {
+    const { url } = await serveTo({ limits: { bodyMs: 60 } })
+    const answer = await raw(url, 'Content-Length: 1000', async (write, isOver) => {
+      while (!isOver()) {
+        write(' ')
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+    })
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  it('a client that leaves without waiting for the answer has its events delivered', async () => {
+    const { url, arrived } = await serveTo()
+    const body = JSON.stringify(makeBatch([makeEvent(1), makeEvent(2)]))
+    const socket = connect(Number(url.port), url.hostname, () => {
+      socket.write(head(url, `Content-Length: ${body.length}`) + body, () => socket.destroy())
+    })
+    await until(() => arrived.length === 2)
+    expect(arrived).toEqual([uuid(1), uuid(2)])
+  })
+})

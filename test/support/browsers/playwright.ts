@@ -1,0 +1,46 @@
+/** Chromium and Firefox, through Playwright. */
+import { chromium, firefox, type Page as PlaywrightPage } from '@playwright/test'
+import { toExpression, type Browser, type Page } from './browser.ts'
+import type { Start } from './find.mjs'
+import { until } from './until.ts'
+
+// `--no-sandbox`: Chromium refuses to run as root with one, and CI containers are root. The rest keeps it from phoning home.
+const CHROMIUM_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+// Playwright turns the back/forward cache off, which visitors have.
+const CHROMIUM_NOT = ['--disable-back-forward-cache']
+
+/** Starts it headless. Rejects where it cannot. */
+export const startPlaywright = async (engine: 'chromium' | 'firefox', { by: _, ...options }: Extract<Start, { by: 'playwright' }>): Promise<Browser> => {
+  const browser =
+    engine === 'chromium'
+      ? await chromium.launch({ ...options, args: CHROMIUM_ARGS, ignoreDefaultArgs: CHROMIUM_NOT })
+      : await firefox.launch(options)
+  return {
+    newProfile: async () => {
+      const context = await browser.newContext()
+      return { newPage: async () => wrap(await context.newPage()), close: () => context.close() }
+    },
+    close: () => browser.close(),
+  }
+}
+
+const wrap = (page: PlaywrightPage): Page => {
+  // Asked of the page itself: Playwright does not hear of a page that comes back from the cache (Firefox 153, Playwright 1.64.1).
+  const url = (): Promise<string> => page.evaluate('location.href')
+  return {
+    goto: async (address) => void (await page.goto(address)),
+    evaluate: (work: string | ((argument: never) => unknown), argument?: unknown) => page.evaluate(toExpression(work, argument)),
+    click: (selector) => page.click(selector),
+    back: async () => {
+      const here = await url()
+      // `goBack()` waits for a load that a kept page does not have (Playwright 1.64.1).
+      await page.evaluate(() => void setTimeout(() => history.back()))
+      // Between two pages there is none to ask.
+      await until('the browser to go back', () => url().then((now) => now !== here, () => false))
+    },
+    reload: async () => void (await page.reload()),
+    close: () => page.close(),
+    url,
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * WebKitGTK, through its own WebDriver on a virtual display: a small W3C WebDriver client over `fetch`.
+ * Playwright cannot drive a stock WebKit. Reference: https://www.w3.org/TR/webdriver2/
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { Readable } from 'node:stream'
+import { toExpression, type Browser, type Page, type Profile } from './browser.ts'
+import type { Start } from './find.mjs'
+import { until } from './until.ts'
+
+/** Longest command, milliseconds. A session without a display never answers at all. */
+const COMMAND_MS = 45_000
+
+/** Longest script in a page, and load of a page, milliseconds: they end before the command does, with a message of their own. */
+const TIMEOUTS = { script: 40_000, pageLoad: 20_000 }
+
+type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) => Promise<unknown>
+
+/** Starts display and driver; each profile is a browser of its own. Rejects where it cannot. */
+export const startWebKit = async ({ driver, binary, display }: Extract<Start, { by: 'webdriver' }>): Promise<Browser> => {
+  const screen = start(display, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'])
+  const DISPLAY = `:${(await firstLine(screen)).trim()}`
+  const port = await freePort()
+  const server = start(driver, [`--port=${port}`], { DISPLAY })
+  const command = createClient(`http://127.0.0.1:${port}`)
+  await until('WebKitWebDriver to start', () => command('GET', '/status').then(() => true, () => false))
+
+  const capabilities = { alwaysMatch: { timeouts: TIMEOUTS, 'webkitgtk:browserOptions': { binary, args: ['--automation'] } } }
+  return {
+    newProfile: async () => {
+      const { sessionId } = parse<{ sessionId: string }>(await command('POST', '/session', { capabilities }), 'sessionId')
+      return createProfile((method, path, body) => command(method, `/session/${sessionId}${path}`, body))
+    },
+    close: async () => {
+      await stop(server)
+      await stop(screen)
+    },
+  }
+}
+
+const createProfile = async (command: Command): Promise<Profile> => {
+  // A session ends with its last window: the first one stays open, and no test sees it.
+  const anchor = await command('GET', '/window')
+  let last: Promise<unknown> = Promise.resolve()
+
+  /** A session has one current window, so that nothing else may come between the switch to it and the command. */
+  const inWindow = <T>(handle: unknown, work: () => Promise<T>): Promise<T> => {
+    const mine = last.then(async () => {
+      await command('POST', '/window', { handle })
+      return work()
+    })
+    last = mine.catch(() => undefined) // whoever asked is told; the next command is not concerned
+    return mine
+  }
+
+  return {
+    newPage: async () => {
+      const opened = await inWindow(anchor, () => command('POST', '/window/new', { type: 'window' }))
+      const { handle } = parse<{ handle: string }>(opened, 'handle')
+      return createPage(command, (work) => inWindow(handle, work))
+    },
+    close: async () => void (await command('DELETE', '')),
+  }
+}
+
+const createPage = (command: Command, inWindow: <T>(work: () => Promise<T>) => Promise<T>): Page => {
+  const url = async (): Promise<string> => String(await inWindow(() => command('GET', '/url')))
+  return {
+    goto: async (address) => void (await inWindow(() => command('POST', '/url', { url: address }))),
+    evaluate: async (work: string | ((argument: never) => unknown), argument?: unknown) => {
+      // Part of the script, not its argument: a page's CSP may forbid `eval`.
+      const script = `const [done] = arguments
+        Promise.resolve().then(() => (${toExpression(work, argument)})).then((value) => done({ value }), (error) => done({ error: String(error) }))`
+      const outcome = Object(await inWindow(() => command('POST', '/execute/async', { script, args: [] })))
+      if ('error' in outcome) throw new Error(outcome.error)
+      return outcome.value
+    },
+    click: (selector) =>
+      inWindow(async () => {
+        const element = Object.values(Object(await command('POST', '/element', { using: 'css selector', value: selector })))[0]
+        await command('POST', `/element/${element}/click`)
+      }),
+    back: async () => {
+      const here = await url()
+      await inWindow(() => command('POST', '/back'))
+      await until('the browser to go back', async () => (await url()) !== here)
+    },
+    reload: async () => void (await inWindow(() => command('POST', '/refresh'))),
+    close: async () => void (await inWindow(() => command('DELETE', '/window'))),
+    url,
+  }
+}
+
+const createClient =
+  (base: string): Command =>
+  async (method, path, body = {}) => {
+    const answer = await fetch(base + path, {
+      method,
+      ...(method === 'POST' && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(COMMAND_MS),
+    })
+    const { value } = Object(await answer.json())
+    if (!answer.ok) throw new Error(`WebKit: ${method} ${path}: ${value?.error}: ${value?.message}`)
+    return value
+  }
+
+const parse = <T extends object>(value: unknown, key: keyof T): T => {
+  if (typeof value === 'object' && value !== null && key in value) return value as T
+  throw new Error(`WebKit: no ${String(key)} in ${JSON.stringify(value)}`)
+}
+
+/** A process with a group of its own, which its children join: what dies, dies as a whole. */
+const start = (file: string, args: string[], env: Record<string, string> = {}): ChildProcess => {
+  const child = spawn(file, args, { detached: true, stdio: ['ignore', 'ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
+  process.once('exit', () => kill(child))
+  return child
+}
+
+const kill = (child: ChildProcess): void => {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL')
+}
+
+const stop = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  kill(child)
+  await ended
+}
+
+const firstLine = async (child: ChildProcess): Promise<string> => {
+  const pipe = child.stdio[3] as Readable
+  const [line] = await Promise.race([once(pipe, 'data'), once(child, 'exit').then(() => Promise.reject(new Error(`${child.spawnfile} ended at once`)))])
+  return String(line)
+}
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}

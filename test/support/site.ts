@@ -1,0 +1,140 @@
+/**
+ * A customer's site for browser tests: pages, the built bundles and the real relay on one origin, with the stand-in API behind.
+ * Invariant: all faults are made here, on the server, so that every engine meets the same ones; and what left for a
+ * browser is on record, byte for byte.
+ */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+import { createRelay } from '../../src/relay/index.ts'
+import { startPristoApi, type PristoApi } from './pristo-api.ts'
+
+/** How the relay fails, from the browser's side. The relay and the API themselves are well. */
+export type RelayFault =
+  /** The connection is cut before the relay hears of the request. */
+  | { mode: 'down' }
+  /** A proxy in front of the relay answers instead of it. */
+  | { mode: 'status'; status: number; headers?: Record<string, string> }
+  /** The relay does all its work, and the answer is lost. */
+  | { mode: 'drop-answer' }
+  /** The answer leaves this much after the relay's work: the page may be gone by then. */
+  | { mode: 'late-answer'; delayMs: number }
+  /** The request is read, and nothing ever comes back. */
+  | { mode: 'hang' }
+
+/** One POST that reached the relay, or what stands in front of it. */
+export interface RelayRequest {
+  path: string
+  headers: Record<string, string>
+  body: string
+  /** Milliseconds since 1970. */
+  at: number
+}
+
+export interface Site {
+  /** The origin, such as `http://127.0.0.1:40123`. */
+  readonly url: string
+  readonly api: PristoApi
+  /** Serves this text from now on; its type goes by the path's ending, HTML where there is none. */
+  serve(path: string, text: string, headers?: Record<string, string>): void
+  /** How the relay, which takes the POSTs of any path, fails from now on; `null` ends it. */
+  relayFault(fault: RelayFault | null): void
+  /** Another relay process: what the last one remembered is gone. */
+  restartRelay(): void
+  requests(): RelayRequest[]
+  /** Everything that was sent to the browser: status lines aside, all headers and bodies. */
+  sent(): string
+  close(): Promise<void>
+}
+
+const dist = new URL('../../dist/', import.meta.url)
+
+/** The built files that a page may ask for. */
+const FILES: Record<string, string> = { '/pristo.js': 'pristo.js', '/pristo.mjs': 'index.js', '/direct.js': 'direct.js' }
+
+const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8')
+
+/** Starts site, relay and API on ports of their own. Rejects where `dist` is not built. */
+export const startSite = async (): Promise<Site> => {
+  const api = await startPristoApi()
+  const newRelay = () => createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
+  const texts = new Map(
+    Object.entries(FILES).map(([path, file]) => [path, { text: readFileSync(new URL(file, dist), 'utf8'), headers: {} }]),
+  )
+  const sent: string[] = []
+  const requests: RelayRequest[] = []
+  let relay = newRelay()
+  let fault: RelayFault | null = null
+
+  const reply = (response: ServerResponse, status: number, headers: Record<string, string>, body: string): void => {
+    sent.push(JSON.stringify(headers), body)
+    // Asked for anew each time, but not `no-store`: that keeps a page out of Chromium's back/forward cache.
+    // Over a connection of its own: a browser quietly repeats a request whose kept connection breaks, and a test must
+    // see what the snippet does.
+    response.writeHead(status, { 'Cache-Control': 'no-cache', Connection: 'close', ...headers }).end(body)
+  }
+
+  const relayed = async (incoming: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
+    const current = fault
+    if (current?.mode === 'down') return void incoming.socket.destroy()
+    const body = await readBody(incoming)
+    const headers = flatten(incoming.headers)
+    requests.push({ path: url.pathname, headers, body, at: Date.now() })
+    if (current?.mode === 'hang') return
+    if (current?.mode === 'status') return reply(response, current.status, current.headers ?? {}, '')
+
+    const answer = await relay(new Request(url, { method: 'POST', headers, body }))
+    const text = await answer.text()
+    if (current?.mode === 'drop-answer') return void incoming.socket.destroy()
+    if (current?.mode === 'late-answer') await wait(current.delayMs)
+    reply(response, answer.status, Object.fromEntries(answer.headers), text)
+  }
+
+  const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const url = new URL(incoming.url ?? '/', `http://${incoming.headers.host}`)
+    if (incoming.method === 'POST') return relayed(incoming, response, url)
+    const found = texts.get(url.pathname)
+    if (!found) return reply(response, 404, {}, 'not found')
+    reply(response, 200, { 'Content-Type': typeOf(url.pathname), ...found.headers }, found.text)
+  }
+
+  const server = createServer((incoming, response) => {
+    handle(incoming, response).catch((error: unknown) => {
+      // A page that leaves while it sends is the world's business; anything else is a bug that a test must see.
+      if (!incoming.destroyed && !response.headersSent) reply(response, 500, {}, String(error))
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('The site listens on no port')
+
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    api,
+    serve: (path, text, headers = {}) => void texts.set(path, { text, headers }),
+    relayFault: (next) => {
+      fault = next
+    },
+    restartRelay: () => {
+      relay = newRelay()
+    },
+    requests: () => [...requests],
+    sent: () => sent.join('\n'),
+    close: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await Promise.all([closed, api.close()])
+    },
+  }
+}
+
+const readBody = async (incoming: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  for await (const chunk of incoming) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+const flatten = (headers: IncomingMessage['headers']): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
