@@ -26,7 +26,7 @@ const KINDS = `string, number, boolean, Date; ${MAX_VALUE_CHARS} characters`
 const CONTACT_FIELDS = ['email', 'phone', 'language', 'name', 'lastName']
 
 /** One line that names the argument, what was given and what is allowed. */
-export const explain = (argument: string, given: unknown, allowed: string | string[]): string =>
+export const explain = (argument: string, given: unknown, allowed: unknown): string =>
   // An object may refuse to become a string, and may hold what has no place on a console.
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
@@ -46,7 +46,7 @@ const toTexts = (given: unknown, argument: string, report: Report, keys?: string
 
 const check = (argument: string, given: unknown): string => {
   if (typeof given === 'string' && given.trim()) return given
-  throw explain(argument, given, 'a non-empty string')
+  throw explain(argument, given, 'non-empty string')
 }
 
 /**

@@ -51,13 +51,12 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
   let pausedUntil = 0 // by our own backoff
   let orderedUntil = 0 // by a Retry-After, which nothing overrides
   let pending = 0
-  let isSoon = false
   let timer: ReturnType<typeof setTimeout> | undefined
   let running: Promise<unknown> = Promise.resolve()
 
   const pauseMs = (): number => Math.max(0, pausedUntil - Date.now(), orderedUntil - Date.now())
 
-  const schedule = (delayMs: number): void => {
+  let schedule = (delayMs: number): void => {
     clearTimeout(timer)
     timer = setTimeout(run, delayMs)
   }
@@ -85,14 +84,14 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
   }
 
   const drain = async (): Promise<void> => {
-    for (isSoon = false; ; ) {
+    for (;;) {
       const count = maySend() && !pauseMs() ? MAX_EVENTS : 0
       pending = await holding.claim(count)
       const events = holding.take(count, FULL_BYTES)
       if (!events[0]) break
       await deliver(events)
     }
-    if (!isSoon) schedule(pauseMs() || POLL_MS)
+    schedule(pauseMs() || (pending ? WINDOW_MS : POLL_MS))
   }
 
   const after = (work: Promise<unknown>): Promise<unknown> => (running = work.catch(complain))
@@ -111,9 +110,8 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
 
   return {
     add: (event) => {
-      if (holding.add(event) % ENOUGH === 0) void run()
-      else if (!isSoon) schedule(WINDOW_MS)
-      isSoon = true
+      const more = holding.add(event) % ENOUGH
+      if (more < 2) schedule(more && WINDOW_MS)
       // Out of sight there may be no later moment.
       if (page.isHidden()) queueMicrotask(leave)
     },
@@ -124,8 +122,8 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
     },
     leave,
     close: () => {
-      isSoon = true // nothing is scheduled any more
       clearTimeout(timer)
+      schedule = () => {}
     },
   }
 }

@@ -83,7 +83,9 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
       onGone(event, judged)
       return
     }, [...ours(0), ...spilled])
+    // A spill must not bring back what is gone. While the page is seen it needs none.
     if (page.isHidden()) spill()
+    else page.erase(spillKey)
   }
 
   return {

@@ -76,6 +76,8 @@ export interface FlushResult {
 
 const CONTACT_KEY = 'pristo_contact'
 
+const CONSENT = /^(granted|pending|denied)$/
+
 /** Characters of an event's JSON, so that one alone always fits into a batch: 3 bytes of UTF-8 each at most. */
 const MAX_EVENT_CHARS = 19_900
 
@@ -138,7 +140,7 @@ export const startPristo = (
   const transport = createTransport(page)
 
   if (!/^(https?:\/)?\/./.test(endpoint)) {
-    complain(explain('endpoint', endpoint, 'a path or an http(s) URL'))
+    complain(explain('endpoint', endpoint, 'path or http(s) URL'))
     endpoint = '/pristo'
   }
 
@@ -149,7 +151,7 @@ export const startPristo = (
     maySend: () => consent === 'granted',
     complain,
     onRejected: (event, refusal) => {
-      complain(`${event.type} rejected: ${refusal.code} ${refusal.status} ${refusal.message}`)
+      complain(`${event.type} rejected: ${JSON.stringify(refusal)}`)
       emit('rejected', { event, ...refusal })
       return 'rejected'
     },
@@ -169,20 +171,22 @@ export const startPristo = (
 
   const wake = (): Promise<number> => {
     if (consent === 'granted') {
-      visitor = Object(page.read(CONTACT_KEY))
+      const stored: Visitor = Object(page.read(CONTACT_KEY))
+      if ('known' in stored) visitor = stored // another tab may have decided since
       void holding.sweep(bind)
     }
     return flusher.wake()
   }
 
   const setConsent = (given: Consent): void => {
-    if (!/^(granted|pending|denied)$/.test(given)) throw explain('consent', given, 'granted, pending, denied')
+    if (!CONSENT.test(given)) throw explain('consent', given, CONSENT)
     consent = given
-    void wake()
+    if (visitor.contact) page.write(CONTACT_KEY, visitor) // said while nothing could be written
+    const woken = wake()
     if (given !== 'denied') return
-    decide()
+    visitor = {}
     page.erase(CONTACT_KEY)
-    void holding.sweep(() => 'denied')
+    void woken.then(() => holding.sweep((record) => (consent === given ? given : record)))
   }
 
   const stop = page.listen(flusher.leave, wake)
@@ -198,7 +202,7 @@ export const startPristo = (
     track: safe((type: string, fields?: Fields) => {
       const event = complete(makeEvent(makeId(), type, fields, complain), visitor)
       const { length } = JSON.stringify(event)
-      if (length > MAX_EVENT_CHARS) throw explain('event', length, `${MAX_EVENT_CHARS} characters`)
+      if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       if (consent === 'denied') return
       flusher.add(event)
       return event.id

@@ -66,7 +66,7 @@ export const createTransport = (page: Page): Transport => {
         return {
           fields,
           http: answer.status,
-          results: fields.results?.filter?.(Object),
+          results: fields.results?.filter?.(Boolean),
           waitMs: parseRetryAfter(answer.headers.get('Retry-After') ?? fields.retryAfter),
         }
       } catch {

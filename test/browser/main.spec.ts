@@ -25,6 +25,23 @@ test('events tracked before and after identify() are stored with that contact, u
   expect(site.api.contacts()).toEqual([CONTACT])
 })
 
+test('every contact field arrives, and event fields keep their names, whatever the bundle calls its own', async ({ site, open }) => {
+  const contact = { ...CONTACT, phone: '+4930123456', language: 'de', name: 'Ada', lastName: 'Lovelace', customFields: { plan: 'pro' } }
+  // The build shortens the names of members: these are ours and the site's at once.
+  const fields = { name: 'a', page: 'b', fields: 'c', post: 'd', send: 'e', read: 'f', claim: 'g', q: 'h', v: 'i' }
+  const page = await open()
+  await page.evaluate(
+    (given) => {
+      window.pristo?.identify?.(given.contact)
+      window.pristo?.track?.('purchase', given.fields)
+    },
+    { contact, fields },
+  )
+  await drain(page)
+  expect(site.api.contacts()).toEqual([contact])
+  expect(site.api.events()).toMatchObject([{ customFields: fields }])
+})
+
 /** Everything that a script of the page can read. */
 const readAll = (page: Page): Promise<string> =>
   page.evaluate(async () => {
