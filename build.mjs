@@ -48,7 +48,7 @@ const FORBIDDEN = { browser: ['zod', 'srvx'], relay: ['idb-keyval'] }
  * interface or the platform's, so that they may be shortened; `dist/index.js` and `dist/direct.js` share them.
  * Their order was searched for: brotli likes it by 10 bytes better than the next one.
  */
-const INTERNAL = 'http sweep post wake claim room sender take maySend fields leave spill listen page name complain waitMs send isHidden holding read idb listener onRejected'
+const INTERNAL = 'post claim wake isHidden listen room onRejected maySend complain fields spill take send http sweep sender leave page idb waitMs read holding'
 const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q` and `v`, which are public
 
 const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))

@@ -28,7 +28,7 @@ export type GoneReason = 'stored' | 'rejected' | DropReason
 
 /**
  * What becomes of one record: itself, another in its place, or the reason why it goes.
- * @param isOurs whether it still has the lease that this tab gave it
+ * @param isOurs whether this tab holds it
  */
 export type Verdict = (record: StoredRecord, isOurs: boolean) => StoredRecord | GoneReason
 
@@ -39,7 +39,7 @@ export interface Holding {
   claim(count: number): Promise<number>
   /** Up to so many held events and UTF-8 bytes of JSON, oldest first. They fly until a sweep changes them. */
   take(count: number, bytes: number): TrackedEvent[]
-  /** Judges every event, on disk and here, as one transaction. What goes is told. */
+  /** Judges every event: what is held here at once, the others on disk in one transaction. What goes is told. */
   sweep(verdict: Verdict): Promise<unknown>
   /** Writes what the disk has not confirmed where it survives this page. Synchronous. */
   spill(): void
@@ -68,21 +68,26 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
   }
 
   const sweep = async (verdict: Verdict, spilled: StoredRecord[] = []): Promise<void> => {
-    onDisk = await outbox.edit((record) => {
+    const judge = (record: StoredRecord, isOurs: boolean): StoredRecord | undefined => {
       const { event, due } = record
-      const { id } = event
-      const isOurs = held.get(id)?.due === due
       const judged = verdict(record, isOurs)
-      if (judged === record) return record
-      flying.delete(id)
+      if (judged !== record) flying.delete(event.id)
       if (typeof judged !== 'string') {
-        if (isOurs || judged.due !== due) held.set(id, judged)
+        if (isOurs || judged.due !== due) held.set(event.id, judged)
         return judged
       }
-      held.delete(id)
+      held.delete(event.id)
       onGone(event, judged)
       return
-    }, [...ours(0), ...spilled])
+    }
+    const mine = ours(0).map((record) => {
+      judge(record, true)
+      return record.event.id
+    })
+    onDisk = await outbox.edit(
+      (record) => (mine.includes(record.event.id) ? held.get(record.event.id) : judge(record, false)),
+      [...ours(0), ...spilled],
+    )
     // A spill must not bring back what is gone. While the page is seen it needs none.
     if (page.isHidden()) spill()
     else page.erase(spillKey)

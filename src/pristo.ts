@@ -11,7 +11,7 @@ import type { Direct } from './direct.ts'
 import { explain, makeContact, makeEvent, makeId, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
 import { createFlusher, type Refusal } from './flusher.ts'
 import { createHolding, type DropReason } from './holding.ts'
-import { createOutbox, type StoredRecord } from './outbox.ts'
+import { createOutbox } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
 import { createSender, createTransport, type Sender, type Transport } from './sender.ts'
 
@@ -91,14 +91,14 @@ export const startPristo = (
 ): Pristo => {
   const mayStore = (): boolean => consent !== 'pending'
   const page = openPage(mayStore)
-  const listeners = new Set<{ name: string; listener: (payload: never) => void }>()
+  const listeners = new Set<[name: string, listener: (payload: never) => void]>()
   let visitor: Visitor = {}
   let delivered = 0
   let rejected = 0
   let consent: Consent = 'pending' // a mistyped one tracks nobody
 
   const emit = <Name extends keyof Payloads>(wanted: Name, payload: Payloads[Name]): void =>
-    listeners.forEach(({ name, listener }) => {
+    listeners.forEach(([name, listener]) => {
       try {
         if (name === wanted) listener(payload as never)
       } catch (error) {
@@ -157,24 +157,19 @@ export const startPristo = (
     },
   })
 
-  const bind = (record: StoredRecord): StoredRecord => {
-    const event = complete(record.event, visitor)
-    return event === record.event ? record : { ...record, event }
-  }
-
   const identify = (contact?: Contact): void => {
     // Another person, or nobody: what has no contact yet must not become theirs.
     const isReset = !contact || (visitor.contact ?? contact).id !== contact.id
     if (!isSame(contact, visitor.contact)) decide(contact)
-    void holding.sweep((record) => (isReset && !record.event.contact ? 'reset' : bind(record)))
+    const whom = visitor // whoever it is when the disk comes to it
+    void holding.sweep((record) =>
+      record.event.contact ? record : isReset ? 'reset' : { ...record, event: complete(record.event, whom) },
+    )
   }
 
   const wake = (): Promise<number> => {
-    if (consent === 'granted') {
-      const stored: Visitor = Object(page.read(CONTACT_KEY))
-      if ('known' in stored) visitor = stored // another tab may have decided since
-      void holding.sweep(bind)
-    }
+    const stored: Visitor = Object(page.read(CONTACT_KEY))
+    if ('known' in stored && consent === 'granted') visitor = stored // another tab may have decided since
     return flusher.wake()
   }
 
@@ -215,7 +210,7 @@ export const startPristo = (
     reset: () => identify(),
     consent: safe(setConsent),
     on: (name, listener) => {
-      const entry = { name, listener }
+      const entry: [string, typeof listener] = [name, listener]
       listeners.add(entry)
       return () => listeners.delete(entry)
     },
