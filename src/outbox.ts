@@ -96,3 +96,28 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
     },
   }
 }
+
+/**
+ * The same in memory, gone with the page: where storage cannot be had, and in tests, whose tabs share one.
+ * @param durable what every operation answers: whether the others are to believe that it is on disk
+ */
+export const createMemoryOutbox = (durable: boolean): Outbox => {
+  const records = new Map<string, StoredRecord>()
+  const put = async (added: StoredRecord[]): Promise<boolean> => {
+    for (const record of added) records.set(record.event.id, record)
+    return durable
+  }
+
+  return {
+    put,
+    edit: async (plan, extra) => {
+      await put(extra.filter(({ event }) => !records.has(event.id)))
+      for (const [id, record] of [...records].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        const planned = plan(record)
+        if (planned) records.set(id, planned)
+        else records.delete(id)
+      }
+      return durable
+    },
+  }
+}
