@@ -6,7 +6,7 @@
 import type { Result } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
 import type { Page } from './page.ts'
-import type { Reply, Sender, Transport } from './sender.ts'
+import type { Reply, Send, Transport } from './sender.ts'
 
 /** Where and with which key direct mode sends. */
 export interface Direct {
@@ -28,12 +28,11 @@ const statusOf = ({ http, fields: { ok, status } = {} }: Reply): number =>
 const isRefused = (status: number): boolean => status >= 400 && status < 500 && ![401, 403, 404, 408, 425, 429].includes(status)
 
 export const createDirectSender = (
-  { room, post }: Transport,
+  { post }: Transport,
   page: Page,
   { baseUrl = 'https://api.pristo.io', populationId, apiKey }: Direct,
-): Sender => ({
-  room,
-  send: async (events) => {
+): Send =>
+  async (events) => {
     const results: Result[] = []
     let stop: { reply: Reply | undefined } | undefined
 
@@ -53,5 +52,4 @@ export const createDirectSender = (
     if (page.isHidden()) await Promise.all(events.map(sendOne))
     else for (const event of events) await sendOne(event)
     return results.length ? { http: 200, waitMs: stop?.reply?.waitMs, results } : stop?.reply
-  },
-})
+  }

@@ -6,7 +6,7 @@ import { MAX_EVENTS, type Result } from './contract.ts'
 import { explain, type TrackedEvent } from './event.ts'
 import { FULL_BYTES, LEASE_MS, type Holding } from './holding.ts'
 import type { Page } from './page.ts'
-import type { Reply, Sender } from './sender.ts'
+import type { Reply, Send } from './sender.ts'
 
 /** How long a first event waits for others, milliseconds. */
 const WINDOW_MS = 2_000
@@ -26,7 +26,9 @@ export type Refusal = Extract<Result, { outcome: 'rejected' }>
 
 export interface FlusherParts {
   holding: Holding
-  sender: Sender
+  send: Send
+  /** UTF-8 bytes of events that may still be sent so that they survive the page's end. */
+  room(): number
   page: Page
   /** Whether events may be sent. */
   maySend(): boolean
@@ -46,7 +48,7 @@ export interface Flusher {
   close(): void
 }
 
-export const createFlusher = ({ holding, sender, page, maySend, onRejected, complain }: FlusherParts): Flusher => {
+export const createFlusher = ({ holding, send, room, page, maySend, onRejected, complain }: FlusherParts): Flusher => {
   let failures = 0
   let pausedUntil = 0 // by our own backoff
   let orderedUntil = 0 // by a Retry-After, which nothing overrides
@@ -62,7 +64,7 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
   }
 
   const deliver = async (events: TrackedEvent[]): Promise<unknown> => {
-    const { http, waitMs = 0, results }: Partial<Reply> = (await sender.send(events)) ?? {}
+    const { http, waitMs = 0, results }: Partial<Reply> = (await send(events)) ?? {}
     const at = Date.now()
     if (http && !results && !failures) complain(explain('endpoint', http, 'a Pristo relay'))
     if (results?.some(({ outcome }) => outcome !== 'retry')) failures = 0
@@ -101,7 +103,7 @@ export const createFlusher = ({ holding, sender, page, maySend, onRejected, comp
   /** Synchronous up to the requests: nothing that is awaited here would leave with the page. */
   const leave = (): void => {
     while (maySend() && Date.now() >= orderedUntil) {
-      const events = holding.take(MAX_EVENTS, sender.room())
+      const events = holding.take(MAX_EVENTS, room())
       if (!events[0]) break
       void after(deliver(events))
     }

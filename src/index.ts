@@ -2,7 +2,7 @@
 import type { Fields } from './event.ts'
 import type { Direct } from './direct.ts'
 import type { Page } from './page.ts'
-import type { Sender, Transport } from './sender.ts'
+import { createSender, type Send, type Transport } from './sender.ts'
 import { startPristo, type EventMap, type Options, type Pristo } from './pristo.ts'
 
 /** Where there is no page (a server, a worker) every method is a no-op. */
@@ -16,12 +16,14 @@ const NO_PAGE: Pristo = {
   close() {},
 }
 
-const openDirect = (direct: Direct | undefined) => (transport: Transport, page: Page): Sender | undefined => {
-  if (!direct) return
-  console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
-  const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
-  return { room: transport.room, send: async (events) => (await loaded).send(events) }
-}
+const createSend =
+  (direct: Direct | undefined) =>
+  (transport: Transport, address: string, page: Page): Send => {
+    if (!direct) return createSender(transport, address)
+    console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
+    const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
+    return async (events) => (await loaded)(events)
+  }
 
 /**
  * Starts tracking on this page: opens the outbox, and sends what earlier pages left. Bad options are reported on the
@@ -30,7 +32,7 @@ const openDirect = (direct: Direct | undefined) => (transport: Transport, page: 
  */
 export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
   // Types are the caller's word: any event will do at run time.
-  (typeof document === 'undefined' ? NO_PAGE : startPristo(options, openDirect(options.direct))) as Pristo<Events>
+  (typeof document === 'undefined' ? NO_PAGE : startPristo(options, createSend(options.direct))) as Pristo<Events>
 
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Direct } from './direct.ts'

@@ -89,6 +89,8 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
             if (!planned) objects.delete(id)
             else if (planned !== record || extra.includes(record)) objects.put(planned, id)
           }
+          // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
+          objects.transaction.commit()
         }
       })
       if (!isDone) extra.forEach(plan)

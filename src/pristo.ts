@@ -13,7 +13,7 @@ import { createFlusher, type Refusal } from './flusher.ts'
 import { createHolding, type DropReason } from './holding.ts'
 import { createOutbox } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
-import { createSender, createTransport, type Sender, type Transport } from './sender.ts'
+import { createTransport, type Send, type Transport } from './sender.ts'
 
 /** `granted`: stored and sent. `pending`: held in memory, nothing written. `denied`: erased, nothing tracked. */
 export type Consent = 'granted' | 'pending' | 'denied'
@@ -83,11 +83,11 @@ const MAX_EVENT_CHARS = 19_900
 
 /**
  * Starts tracking on this page; only where there is a `document`.
- * @param openSender another way out than the relay
+ * @param createSend makes the way out, to the relay at this address or elsewhere
  */
 export const startPristo = (
   { endpoint = '/pristo', consent: initial = 'granted' }: Options,
-  openSender?: (transport: Transport, page: Page) => Sender | undefined,
+  createSend: (transport: Transport, address: string, page: Page) => Send,
 ): Pristo => {
   const mayStore = (): boolean => consent !== 'pending'
   const page = openPage(mayStore)
@@ -146,7 +146,8 @@ export const startPristo = (
 
   const flusher = createFlusher({
     holding,
-    sender: openSender?.(transport, page) ?? createSender(transport, endpoint),
+    send: createSend(transport, endpoint, page),
+    room: transport.room,
     page,
     maySend: () => consent === 'granted',
     complain,

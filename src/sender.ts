@@ -30,13 +30,8 @@ export interface Transport {
   post(address: string, content: unknown, headers?: Record<string, string>): Promise<Reply | undefined>
 }
 
-/** Sends parcels. */
-export interface Sender {
-  /** UTF-8 bytes of events that may still be sent so that they survive the page's end. */
-  room(): number
-  /** `undefined` where nobody answered. */
-  send(events: TrackedEvent[]): Promise<Reply | undefined>
-}
+/** Sends some events; `undefined` where nobody answered. */
+export type Send = (events: TrackedEvent[]) => Promise<Reply | undefined>
 
 /** `Retry-After`: seconds or a date (RFC 9110 §10.2.3), as milliseconds from now; garbage and the past are `undefined`. */
 export const parseRetryAfter = (given: string): number | undefined => {
@@ -79,7 +74,7 @@ export const createTransport = (page: Page): Transport => {
 }
 
 /** Sends to a relay. */
-export const createSender = ({ room, post }: Transport, address: string): Sender => ({
-  room,
-  send: (events) => post(address, { v: 1, sentAt: new Date(), events }),
-})
+export const createSender =
+  ({ post }: Transport, address: string): Send =>
+  (events) =>
+    post(address, { v: 1, sentAt: new Date(), events })

@@ -3,6 +3,7 @@
  * Invariant: loading it twice changes nothing, and what was queued is replayed once, in order.
  */
 import { startPristo, type Pristo } from './pristo.ts'
+import { createSender } from './sender.ts'
 
 /** One call that the stub queued: the method's name and its arguments. */
 export type QueuedCall = [method: string, ...args: unknown[]]
@@ -23,7 +24,7 @@ const queued = before.q ?? []
 
 // After the stub `q` is a list; after this script it is none.
 if ('forEach' in queued) {
-  const pristo = startPristo({ endpoint: document.currentScript?.dataset.endpoint })
+  const pristo = startPristo({ endpoint: document.currentScript?.dataset.endpoint }, createSender)
   const push = ([method, ...args]: QueuedCall): unknown => Object(pristo)[method]?.(...args)
 
   // The same object: what a page took from the stub goes on working, as does pushing onto `q`.
