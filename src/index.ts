@@ -1,7 +1,7 @@
 /** The ES module face. Importing has no side effects; on a server every method is a no-op. */
 import type { Fields } from './event.ts'
 import type { Direct } from './direct.ts'
-import type { Page } from './page.ts'
+import { hasPage, type Page } from './page.ts'
 import { createSender, type Send, type Transport } from './sender.ts'
 import { startPristo, type EventMap, type Options, type Pristo } from './pristo.ts'
 
@@ -32,7 +32,7 @@ const createSend =
  */
 export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
   // Types are the caller's word: any event will do at run time.
-  (typeof document === 'undefined' ? NO_PAGE : startPristo(options, createSend(options.direct))) as Pristo<Events>
+  (hasPage() ? startPristo(options, createSend(options.direct)) : NO_PAGE) as Pristo<Events>
 
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Direct } from './direct.ts'

@@ -34,6 +34,9 @@ const attempt = <T>(work: () => T): T | undefined => {
   }
 }
 
+/** Whether this runs in a page: not on a server, not in a worker. */
+export const hasPage = (): boolean => typeof document !== 'undefined'
+
 /**
  * The page this runs in. Only where there is a `document`.
  * @param mayStore whether anything may be written to this device

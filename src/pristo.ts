@@ -41,7 +41,7 @@ export interface Payloads {
 }
 
 /** The arguments of `track()` after the type: fields may be left out where none is required. */
-export type FieldsOf<Type> = object extends Type ? [fields?: Type] : [fields: Type]
+export type FieldsOf<Type> = {} extends Type ? [fields?: Type] : [fields: Type]
 
 /** Event types and their fields: `{ purchase: { amount: string } }`. */
 export type EventMap<Events> = { [Type in keyof Events]: { [Field in keyof Events[Type]]: FieldValue } }

@@ -17,7 +17,7 @@ const arrange = ({ baseUrl, hidden = false }: { baseUrl?: string; hidden?: boole
   })
   page.hidden = hidden
   const direct = { populationId: POPULATION, apiKey: KEY, ...(baseUrl && { baseUrl }) }
-  return { requests, ...createDirectSender(createTransport(page), page, direct), ids: () => requests.map(({ headers }) => headers.get('X-Request-Id')) }
+  return { requests, send: createDirectSender(createTransport(page), page, direct), ids: () => requests.map(({ headers }) => headers.get('X-Request-Id')) }
 }
 
 describe('a request', () => {

@@ -13,13 +13,13 @@ const arrange = (answer: () => Response | Promise<Response> = () => Response.jso
     return answer()
   }
   const transport = createTransport(createPage(new Map(), network))
-  return { requests, transport, sender: createSender(transport, '/pristo') }
+  return { requests, transport, send: createSender(transport, '/pristo') }
 }
 
 describe('a parcel', () => {
   it('is one POST of JSON that outlives its page', async () => {
-    const { requests, sender } = arrange()
-    await sender.send(makeMany(2))
+    const { requests, send } = arrange()
+    await send(makeMany(2))
     expect(requests).toMatchObject([
       { address: '/pristo', init: { method: 'POST', keepalive: true, headers: { 'Content-Type': 'application/json' } } },
     ])
@@ -27,8 +27,8 @@ describe('a parcel', () => {
   })
 
   it('is on its way before send() returns', () => {
-    const { requests, sender } = arrange()
-    void sender.send(makeMany(1))
+    const { requests, send } = arrange()
+    void send(makeMany(1))
     expect(requests).toHaveLength(1)
   })
 })
@@ -37,12 +37,12 @@ describe('an answer', () => {
   const results = [{ id: makeNth(1).id, outcome: 'stored' }]
 
   it('names what became of each event', async () => {
-    expect(await arrange(() => Response.json({ v: 1, results })).sender.send(makeMany(1))).toMatchObject({ http: 200, results })
+    expect(await arrange(() => Response.json({ v: 1, results })).send(makeMany(1))).toMatchObject({ http: 200, results })
   })
 
   it('counts with any status: 503 too may name outcomes', async () => {
-    const { sender } = arrange(() => Response.json({ v: 1, results }, { status: 503 }))
-    expect(await sender.send(makeMany(1))).toMatchObject({ http: 503, results })
+    const { send } = arrange(() => Response.json({ v: 1, results }, { status: 503 }))
+    expect(await send(makeMany(1))).toMatchObject({ http: 503, results })
   })
 
   it.each([
@@ -53,16 +53,16 @@ describe('an answer', () => {
     ['results that are no list', () => Response.json({ results: { length: 1 } }), 200],
     ['a refusal of the whole request', () => Response.json({ v: 1, error: { code: 'forbidden', message: '' } }, { status: 403 }), 403],
   ])('of %s names no outcome', async (_, answer, http) => {
-    const reply = await arrange(answer).sender.send(makeMany(1))
+    const reply = await arrange(answer).send(makeMany(1))
     expect([reply?.http, reply?.results]).toEqual([http, undefined])
   })
 
   it('with holes in its results is read without them', async () => {
-    expect((await arrange(() => Response.json({ results: [null, ...results, 0] })).sender.send([]))?.results).toEqual(results)
+    expect((await arrange(() => Response.json({ results: [null, ...results, 0] })).send([]))?.results).toEqual(results)
   })
 
   it('does not come from a network that fails', async () => {
-    expect(await arrange(() => Promise.reject(new TypeError('offline'))).sender.send(makeMany(1))).toBeUndefined()
+    expect(await arrange(() => Promise.reject(new TypeError('offline'))).send(makeMany(1))).toBeUndefined()
   })
 
   it('is waited for 10 s and no longer', async () => {
@@ -71,9 +71,9 @@ describe('an answer', () => {
       setTimeout(() => controller.abort(), ms)
       return controller.signal
     })
-    const { sender, transport } = arrange(() => new Promise((_, reject) => controller.signal.addEventListener('abort', reject)))
+    const { send, transport } = arrange(() => new Promise((_, reject) => controller.signal.addEventListener('abort', reject)))
     const replies: unknown[] = []
-    void sender.send(makeMany(1)).then((reply) => replies.push(reply))
+    void send(makeMany(1)).then((reply) => replies.push(reply))
     await vi.advanceTimersByTimeAsync(9_999)
     expect(replies).toEqual([])
     await vi.advanceTimersByTimeAsync(1)
@@ -100,7 +100,7 @@ describe('Retry-After', () => {
 
   it('is read from the header, else from the body', async () => {
     const waitOf = async (headers: Record<string, string>, retryAfter?: unknown) =>
-      (await arrange(() => Response.json({ retryAfter }, { status: 503, headers })).sender.send([]))?.waitMs
+      (await arrange(() => Response.json({ retryAfter }, { status: 503, headers })).send([]))?.waitMs
     expect([await waitOf({ 'Retry-After': '2' }, 3), await waitOf({}, 3), await waitOf({}), await waitOf({}, 'soon')]).toEqual([
       2_000,
       3_000,

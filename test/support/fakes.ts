@@ -3,7 +3,7 @@ import type { Batch, Contact, Result } from '../../src/contract.ts'
 import type { TrackedEvent } from '../../src/event.ts'
 import type { Outbox, StoredRecord } from '../../src/outbox.ts'
 import type { Page } from '../../src/page.ts'
-import type { Reply, Sender } from '../../src/sender.ts'
+import type { Reply, Send } from '../../src/sender.ts'
 
 /** What every fake clock starts at. */
 export const NOON = Date.parse('2026-07-01T12:00:00Z')
@@ -86,7 +86,9 @@ export const answerAll = (events: { id: string }[], outcome: 'stored' | 'rejecte
 /** What one parcel is answered. */
 export type Script = (events: TrackedEvent[]) => Reply | undefined | Promise<Reply | undefined>
 
-export interface ScriptedSender extends Sender {
+export interface ScriptedSender {
+  room(): number
+  send: Send
   /** Parcels in the order in which they left, and when. */
   parcels: { at: number; events: TrackedEvent[] }[]
   free: number

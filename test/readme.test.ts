@@ -1,0 +1,103 @@
+// @vitest-environment node
+/** What the README shows runs, and what it says of numbers and files is so. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import * as esbuild from 'esbuild'
+import { expect, it, onTestFinished } from 'vitest'
+import { bundles } from '../build.mjs'
+import { MAX_EVENTS } from '../src/contract.ts'
+import { FULL_BYTES } from '../src/holding.ts'
+import type { Relay, RelayOptions } from '../src/relay/index.ts'
+import { startPristoApi } from './support/pristo-api.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+/** The code block whose fence carries this word. */
+const block = (word: string): string => {
+  const code = new RegExp('^```\\w+ ' + word + '\\n([^]*?)^```', 'm').exec(readme)?.[1]
+  if (!code) throw new Error(`README has no block called ${word}`)
+  return code
+}
+
+/** Runs a block as a module of its own, with the package's source for the package. */
+const load = async (word: string): Promise<Record<string, unknown>> => {
+  const folder = mkdtempSync(join(tmpdir(), 'pristo-readme-'))
+  const { outputFiles } = await esbuild.build({
+    stdin: { contents: block(word), resolveDir: root, loader: 'js' },
+    alias: { 'pristo/relay': join(root, 'src/relay/index.ts') },
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    write: false,
+  })
+  const path = join(folder, `${word}.mjs`)
+  writeFileSync(path, outputFiles[0]?.text ?? '')
+  return import(/* @vite-ignore */ pathToFileURL(path).href)
+}
+
+const startApi = async () => {
+  const api = await startPristoApi()
+  onTestFinished(() => api.close())
+  return api
+}
+
+const post = (id: string, headers: Record<string, string> = {}): Request =>
+  new Request('https://shop.example/pristo', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', ...headers },
+    body: JSON.stringify({
+      v: 1,
+      sentAt: new Date().toISOString(),
+      events: [{ id: '01a20b0b-0b3f-7000-8000-bf1706469285', type: 'signup', occurredAt: new Date().toISOString(), contact: { id, email: 'a@b.co' } }],
+    }),
+  })
+
+it('shows its first code by line 12', () => {
+  expect(readme.split('\n').findIndex((line) => line.startsWith('```'))).toBeLessThan(12)
+})
+
+it('shows a relay in five lines that starts from the environment', async () => {
+  const api = await startApi()
+  process.env['PRISTO_API_KEY'] = api.apiKey
+  process.env['PRISTO_POPULATION_ID'] = api.populationId
+  onTestFinished(() => {
+    delete process.env['PRISTO_API_KEY']
+    delete process.env['PRISTO_POPULATION_ID']
+  })
+  const { relay } = await load('relay')
+  // A request that is refused before the API is asked: this relay talks to the real one.
+  const answer = await (relay as Relay)(new Request('https://shop.example/pristo'))
+  expect(answer.status).toBe(405)
+  expect(block('relay').trim().split('\n').length).toBeLessThanOrEqual(6)
+})
+
+it('shows an identity that the session decides', async () => {
+  const api = await startApi()
+  const { relayFor } = await load('resolve')
+  const settings: Omit<RelayOptions, 'identity'> = { apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url }
+  const sessionOf = (cookie: string | null): unknown => (cookie === 'sid=1' ? { id: 'u_42', email: 'a@b.co' } : null)
+  const relay: Relay = (relayFor as (...given: unknown[]) => Relay)(settings, sessionOf)
+  expect((await relay(post('u_42'))).status).toBe(401)
+  expect(await (await relay(post('u_7', { Cookie: 'sid=1' }))).json()).toMatchObject({ results: [{ code: 'contact_mismatch' }] })
+  expect(await (await relay(post('u_42', { Cookie: 'sid=1' }))).json()).toMatchObject({ results: [{ outcome: 'stored' }] })
+  expect(api.contacts()).toEqual([{ id: 'u_42', email: 'a@b.co' }])
+})
+
+it('names the limits that the code has', () => {
+  const tag = bundles.find(({ out }) => out === 'dist/pristo.js')
+  const spaced = (n: number): string => String(n).replace(/(?=\d{3}$)/, ' ')
+  expect(readme).toContain(`under ${spaced(Number(tag?.limit))} bytes`)
+  expect(readme).toContain(`${MAX_EVENTS} events`)
+  expect(readme).toContain(`${spaced(FULL_BYTES)} bytes go at once`)
+})
+
+it('has every room of src on its map, and no other', () => {
+  const map = /## Map\n\n```([^]*?)```/.exec(readme)?.[1] ?? ''
+  const named = [...map.matchAll(/([\w-]+\.ts)\b/g)].map(([, file]) => file)
+  const rooms = readdirSync(join(root, 'src')).filter((file) => file.endsWith('.ts'))
+  for (const room of rooms) expect(named).toContain(room)
+  for (const file of named) expect(existsSync(join(root, 'src', `${file}`)) || existsSync(join(root, 'src/relay', `${file}`)) || file === 'test.ts').toBe(true)
+})
