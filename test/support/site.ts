@@ -40,8 +40,6 @@ export interface Site {
   serve(path: string, text: string, headers?: Record<string, string>): void
   /** How the relay, which takes the POSTs of any path, fails from now on; `null` ends it. */
   relayFault(fault: RelayFault | null): void
-  /** Another relay process: what the last one remembered is gone. */
-  restartRelay(): void
   requests(): RelayRequest[]
   /** Everything that was sent to the browser: status lines aside, all headers and bodies. */
   sent(): string
@@ -58,13 +56,12 @@ const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascrip
 /** Starts site, relay and API on ports of their own. Rejects where `dist` is not built. */
 export const startSite = async (): Promise<Site> => {
   const api = await startPristoApi()
-  const newRelay = () => createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
+  const relay = createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
   const texts = new Map(
     Object.entries(FILES).map(([path, file]) => [path, { text: readFileSync(new URL(file, dist), 'utf8'), headers: {} }]),
   )
   const sent: string[] = []
   const requests: RelayRequest[] = []
-  let relay = newRelay()
   let fault: RelayFault | null = null
 
   const reply = (response: ServerResponse, status: number, headers: Record<string, string>, body: string): void => {
@@ -115,9 +112,6 @@ export const startSite = async (): Promise<Site> => {
     serve: (path, text, headers = {}) => void texts.set(path, { text, headers }),
     relayFault: (next) => {
       fault = next
-    },
-    restartRelay: () => {
-      relay = newRelay()
     },
     requests: () => [...requests],
     sent: () => sent.join('\n'),
