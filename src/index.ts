@@ -1,5 +1,5 @@
 /** The ES module face. Importing has no side effects; on a server every method is a no-op. */
-import type { Fields } from './event.ts'
+import { explain, type Fields } from './event.ts'
 import type { Direct } from './direct.ts'
 import { hasPage, type Page } from './page.ts'
 import { createSender, type Send, type Transport } from './sender.ts'
@@ -20,6 +20,10 @@ const createSend =
   (direct: Direct | undefined) =>
   (transport: Transport, address: string, page: Page): Send => {
     if (!direct) return createSender(transport, address)
+    if (!direct.populationId || !direct.apiKey) {
+      console.error(`[pristo] ${explain('direct', direct, 'populationId and apiKey, UUIDs')}`)
+      return createSender(transport, address)
+    }
     console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
     const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
     return async (events) => (await loaded)(events)

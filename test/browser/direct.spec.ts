@@ -24,3 +24,17 @@ test('direct mode stores events without a relay, and warns once that the key is 
   expect(site.requests()).toEqual([])
   expect(await page.evaluate(() => window.complaints)).toEqual([{ kind: 'warn', text: expect.stringMatching(/API key/) }])
 })
+
+test('direct mode without a key says so once, and goes on with the relay', async ({ site, open }) => {
+  site.serve('/', html(MODULE))
+  const page = await open()
+  const result = await page.evaluate((contact) => {
+    const pristo = window.createPristo?.({ direct: { populationId: 'p', apiKey: '' } })
+    pristo?.identify(contact)
+    pristo?.track('signup')
+    return pristo?.flush()
+  }, CONTACT)
+  expect(result).toEqual({ delivered: 1, rejected: 0, pending: 0 })
+  const complaints = await page.evaluate(() => window.complaints)
+  expect(complaints.map(({ text }) => text)).toEqual([expect.stringMatching(/direct: got object.*allowed: populationId and apiKey/)])
+})

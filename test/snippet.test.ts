@@ -1,0 +1,101 @@
+import { IDBFactory } from 'fake-indexeddb'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Batch } from '../src/contract.ts'
+import type { QueuedCall } from '../src/snippet.ts'
+import { ADA, NOON, relayAnswer } from './support/fakes.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOON })
+  vi.stubGlobal('indexedDB', new IDBFactory())
+  localStorage.clear()
+})
+afterEach(() => {
+  window.pristo?.close?.()
+  delete window.pristo
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+/** A page with the inline stub and, after `load()`, the script tag. */
+const arrange = (queued?: QueuedCall[], endpoint?: string) => {
+  const requests: { address: string; types: string[] }[] = []
+  vi.stubGlobal('fetch', async (address: string, { body }: RequestInit) => {
+    const { events }: Batch = JSON.parse(String(body))
+    requests.push({ address, types: events.map(({ type }) => type) })
+    return relayAnswer(body)
+  })
+  const messages: string[] = []
+  vi.spyOn(console, 'error').mockImplementation((message) => void messages.push(message))
+  if (queued) window.pristo = { q: queued }
+  const load = async (): Promise<void> => {
+    const tag = document.createElement('script')
+    if (endpoint !== undefined) tag.dataset.endpoint = endpoint
+    vi.spyOn(document, 'currentScript', 'get').mockReturnValue(tag)
+    vi.resetModules()
+    await import('../src/snippet.ts')
+    vi.spyOn(document, 'currentScript', 'get').mockReturnValue(null)
+  }
+  const flushed = async () => {
+    const flush = window.pristo?.flush?.()
+    await vi.advanceTimersByTimeAsync(50)
+    return flush
+  }
+  return { requests, messages, load, flushed, types: () => requests.flatMap(({ types }) => types) }
+}
+
+describe('the script tag', () => {
+  it('replays what the stub queued, once and in order', async () => {
+    const { load, flushed, types } = arrange([['track', 'one'], ['identify', ADA], ['track', 'two'], ['track', 'three', { sku: 'A1' }]])
+    await load()
+    await flushed()
+    expect(types()).toEqual(['one', 'two', 'three'])
+  })
+
+  it('works without a stub', async () => {
+    const { load, flushed, types } = arrange()
+    await load()
+    window.pristo?.identify?.(ADA)
+    window.pristo?.track?.('view')
+    expect(await flushed()).toEqual({ delivered: 1, rejected: 0, pending: 0 })
+    expect(types()).toEqual(['view'])
+  })
+
+  it('fills the object that the page has already taken, whose queue goes on working', async () => {
+    const { load, flushed, types } = arrange([['identify', ADA]])
+    const taken = window.pristo
+    await load()
+    expect(window.pristo).toBe(taken)
+    taken?.q?.push(['track', 'pushed'])
+    await flushed()
+    expect(types()).toEqual(['pushed'])
+  })
+
+  it('that is loaded twice is one tracker', async () => {
+    const { load, flushed, types } = arrange([['identify', ADA], ['track', 'view']])
+    await load()
+    const { track } = window.pristo ?? {}
+    await load()
+    expect(window.pristo?.track).toBe(track)
+    await flushed()
+    expect(types()).toEqual(['view'])
+  })
+
+  it('passes over a queued call that does not exist', async () => {
+    const { load, flushed, types } = arrange([['identify', ADA], ['fly', 1], ['track', 'view']])
+    await load()
+    await flushed()
+    expect(types()).toEqual(['view'])
+  })
+
+  it.each([
+    ['/events', '/events', 0],
+    ['https://shop.example/p', 'https://shop.example/p', 0],
+    [undefined, '/pristo', 0],
+    ['shop', '/pristo', 1],
+  ])('with data-endpoint %s sends to %s and complains %i times', async (endpoint, address, complaints) => {
+    const { load, flushed, requests, messages } = arrange([['identify', ADA], ['track', 'view']], endpoint)
+    await load()
+    await flushed()
+    expect([requests.map((request) => request.address), messages.length]).toEqual([[address], complaints])
+  })
+})

@@ -1,0 +1,66 @@
+/** The types, by what must compile and what must not. `npm run test:types` is the judge; nothing here runs. */
+import { createPristo, type FlushResult } from '../src/index.ts'
+
+const pristo = createPristo<{ purchase: { amount: string; sku?: string }; signup: {}; view: { at: Date; page: number } }>()
+
+pristo.track('purchase', { amount: '49.90' })
+pristo.track('purchase', { amount: '49.90', sku: 'A1' })
+pristo.track('signup')
+pristo.track('signup', {})
+pristo.track('view', { at: new Date(), page: 1 })
+
+// @ts-expect-error no such event
+pristo.track('purchased', { amount: '49.90' })
+// @ts-expect-error a field is missing
+pristo.track('purchase', {})
+// @ts-expect-error all fields are missing
+pristo.track('purchase')
+// @ts-expect-error a number where a text is meant
+pristo.track('purchase', { amount: 49.9 })
+// @ts-expect-error no such field
+pristo.track('purchase', { amount: '49.90', colour: 'red' })
+// @ts-expect-error an event has a type
+pristo.track()
+// @ts-expect-error a field cannot be an object
+createPristo<{ purchase: { amount: { value: string } } }>()
+
+/** Events as an interface. */
+interface ShopEvents {
+  purchase: { amount: string }
+}
+createPristo<ShopEvents>().track('purchase', { amount: '49.90' })
+
+const untyped = createPristo({ endpoint: '/pristo', consent: 'pending' })
+untyped.track('anything', { text: 'a', number: 1, big: 1n, yes: true, at: new Date(), none: null, left: undefined })
+untyped.track('anything')
+// @ts-expect-error a field cannot be a list
+untyped.track('anything', { list: [1] })
+
+pristo.identify({ id: 'u_1' })
+pristo.identify({ id: 'u_1', email: 'a@b.co', phone: undefined, language: 'en', name: null, lastName: 'B', customFields: { plan: 'pro', seats: 3 } })
+// @ts-expect-error a contact has an id
+pristo.identify({ email: 'a@b.co' })
+// @ts-expect-error an id is a text
+pristo.identify({ id: 42 })
+// @ts-expect-error no such contact field
+pristo.identify({ id: 'u_1', mail: 'a@b.co' })
+
+pristo.consent('denied')
+// @ts-expect-error no such consent
+pristo.consent('yes')
+
+const off: () => void = pristo.on('rejected', ({ event, code, status, message }) => [event.id, code, status?.toFixed(), message])
+off()
+pristo.on('dropped', ({ reason }) => reason === 'reset' || reason === 'denied')
+// @ts-expect-error no such event of ours
+pristo.on('sent', () => {})
+
+export const result: Promise<FlushResult> = pristo.flush()
+// @ts-expect-error an id may be missing: the event may be refused
+export const id: string = pristo.track('signup')
+
+createPristo({ direct: { populationId: 'population', apiKey: 'key' } })
+// @ts-expect-error direct mode needs a key
+createPristo({ direct: { populationId: 'population' } })
+// @ts-expect-error no such option
+createPristo({ url: '/pristo' })
