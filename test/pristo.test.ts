@@ -168,7 +168,7 @@ describe('a mistake', () => {
     ['track() without a type', ['track'], 'type: got undefined undefined; allowed: non-empty string'],
     ['a field that is an object', ['track', 'view', { given: {} }], 'fields.given: got object ; allowed: string, number, boolean, Date; 50 characters'],
     ['51 characters', ['track', 'view', { given: 'x'.repeat(51) }], `fields.given: got string ${'x'.repeat(51)}; allowed: string, number, boolean, Date; 50 characters`],
-    ['20 KB of fields', ['track', 'view', Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [at, 'x'.repeat(50)]))], 'event.length: got number 57057; allowed: 19900'],
+    ['20 KB of fields', ['track', 'view', Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [at, 'x'.repeat(50)]))], 'event.length: got number 59055; allowed: 19900'],
     ['another consent', ['consent', 'yes'], 'consent: got string yes; allowed: /^(granted|pending|denied)$/'],
   ]
 
@@ -179,7 +179,7 @@ describe('a mistake', () => {
     call(pristo, ...given)
     pristo.track('after')
     await flushed()
-    expect(messages.map((text) => text.replace(/got number 57\d+/, 'got number 57057'))).toEqual([`[pristo] ${message}`])
+    expect(messages).toEqual([`[pristo] ${message}`])
     expect(told.error).toEqual([{ message: messages[0] }])
     expect(arrived().map(({ type }) => type).filter((type) => type !== 'view')).toEqual(['before', 'after'])
   })
@@ -340,7 +340,8 @@ describe('flush()', () => {
 
 describe('a closed tracker', () => {
   it('has no timers and does not hear the page; what is stored stays stored', async () => {
-    const { identify, track, close, requests } = arrange()
+    const { identify, track, close, flushed, requests } = arrange()
+    await flushed() // what earlier pages left has been looked for
     identify(ADA)
     track('view')
     await vi.advanceTimersByTimeAsync(50)
