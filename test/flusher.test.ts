@@ -261,8 +261,16 @@ describe('a closed flusher', () => {
     const { add, close, pass, sent } = arrange()
     add(makeNth(1))
     close()
-    add(makeNth(2))
     await pass(60_000)
     expect([sent(), vi.getTimerCount()]).toEqual([[], 0])
+  })
+
+  it('sets no timer after the parcel that flew, either', async () => {
+    const { add, wake, close, sent } = arrange()
+    add(makeNth(1))
+    const woken = wake()
+    close()
+    await woken
+    expect([sent(), vi.getTimerCount()]).toEqual([[[1]], 0])
   })
 })

@@ -144,6 +144,17 @@ describe('a page that goes', () => {
     await vi.advanceTimersByTimeAsync(50)
   })
 
+  it('sends at once what is tracked while it goes, although it still calls itself visible', async () => {
+    const { identify, track, seen } = arrange()
+    identify(ADA)
+    dispatchEvent(new Event('pagehide'))
+    track('late')
+    await Promise.resolve()
+    expect(seen()).toEqual([['late', ADA]])
+    dispatchEvent(new Event('pageshow'))
+    await vi.advanceTimersByTimeAsync(50)
+  })
+
   it('without a network leaves its event to the next page', async () => {
     vi.stubGlobal('indexedDB', undefined) // the disk never answered
     const first = arrange()
@@ -265,6 +276,17 @@ describe('consent', () => {
     consent('granted')
     await flushed()
     expect([seen(), localStorage.length]).toEqual([[['before', ADA], ['after', ADA]], 1])
+  })
+
+  it('that is granted keeps who was identified while it was pending, for the next page', async () => {
+    const first = arrange({ consent: 'pending' })
+    first.identify(ADA)
+    first.consent('granted')
+    first.close()
+    const next = arrange()
+    next.track('view')
+    await next.flushed()
+    expect(next.seen()).toEqual([['view', ADA]])
   })
 
   it('that is denied erases what waits and who it was, and tracks nothing', async () => {
