@@ -49,7 +49,7 @@ const FORBIDDEN = { browser: ['zod', 'srvx'], relay: ['idb-keyval'] }
  * interface or the platform's, so that they may be shortened; `dist/index.js` and `dist/direct.js` share them.
  * Their order was searched for: brotli likes it by 10 bytes better than the next one.
  */
-const INTERNAL = 'waitMs leave take wake isHidden room listen onRejected http sweep claim page send complain idb post maySend holding fields spill read'
+const INTERNAL = 'room send onRejected complain isHidden sweep wake listen http leave holding page claim waitMs maySend post fields idb take spill read'
 const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q` and `v`, which are public
 
 const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))

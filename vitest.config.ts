@@ -3,12 +3,12 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     // Rooms of the browser part meet a page; what needs Node says so in its first line.
-    environment: 'happy-dom',
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/browser/**'],
     restoreMocks: true,
-    // Files share a thread's modules: a third of the time, so that it runs at every save.
     pool: 'threads',
-    isolate: false,
+    projects: [
+      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'] } },
+      // These keep no state in modules, and may share a thread's: half of the time, so that it runs at every save.
+      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support}/**/*.test.ts'], isolate: false } },
+    ],
   },
 })

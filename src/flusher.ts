@@ -66,7 +66,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, onRejected, 
   const deliver = async (events: TrackedEvent[]): Promise<unknown> => {
     const { http, waitMs = 0, results }: Partial<Reply> = (await send(events)) ?? {}
     const at = Date.now()
-    if (http && !results && !failures) complain(explain('endpoint', http, 'a Pristo relay'))
+    if (http && !results && !failures) complain(explain('endpoint', http, 'Pristo relay'))
     if (results?.some(({ outcome }) => outcome !== 'retry')) failures = 0
     else pausedUntil = at + Math.random() * Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures++)
     orderedUntil = Math.max(orderedUntil, at + waitMs)

@@ -88,6 +88,7 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
       (record) => (mine.includes(record.event.id) ? held.get(record.event.id) : judge(record, false)),
       [...ours(0), ...spilled],
     )
+    if (!onDisk) for (const record of spilled) held.set(record.event.id, record)
     // A spill must not bring back what is gone. While the page is seen it needs none.
     if (page.isHidden()) spill()
     else page.erase(spillKey)

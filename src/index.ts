@@ -36,7 +36,7 @@ const createSend =
  */
 export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
   // Types are the caller's word: any event will do at run time.
-  (hasPage() ? startPristo(options, createSend(options.direct)) : NO_PAGE) as Pristo<Events>
+  (hasPage() ? startPristo(Object(options), createSend(Object(options).direct)) : NO_PAGE) as Pristo<Events>
 
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Direct } from './direct.ts'

@@ -23,8 +23,8 @@ export interface Outbox {
   /** Adds or replaces records by event id. */
   put(records: StoredRecord[]): Promise<boolean>
   /**
-   * Runs a plan over all records, oldest first, as one transaction: two tabs never plan on the same state.
-   * @param extra records that are added first, where they are not there yet
+   * Runs a plan over all records as one transaction: two tabs never plan on the same state.
+   * @param extra records that are added first, where they are not there yet; where the disk fails nothing is planned
    */
   edit(plan: Plan, extra: StoredRecord[]): Promise<boolean>
 }
@@ -80,8 +80,8 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
         // Without waiting for the success events: a page that navigates at once may never see them.
         objects.transaction.commit()
       }),
-    edit: async (plan, extra) => {
-      const isDone = await use((objects) => {
+    edit: (plan, extra) =>
+      use((objects) => {
         const all: IDBRequest<StoredRecord[]> = objects.getAll()
         all.onsuccess = () => {
           for (const [id, record] of new Map([...extra, ...all.result].map((one) => [one.event.id, one]))) {
@@ -92,10 +92,7 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
           // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
           objects.transaction.commit()
         }
-      })
-      if (!isDone) extra.forEach(plan)
-      return isDone
-    },
+      }),
   }
 }
 

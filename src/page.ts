@@ -11,7 +11,7 @@ export interface Page {
   /** Keeps a value as JSON. Denied or full: nothing happens. */
   write(key: string, value: unknown): void
   erase(key: string): void
-  /** Keys of `localStorage` that begin with the prefix. */
+  /** Keys of `localStorage` that begin with the prefix; none before consent. */
   keys(prefix: string): string[]
   /** Whether the page is out of sight, going, or gone into the back/forward cache. */
   isHidden(): boolean
@@ -48,10 +48,10 @@ export const openPage = (mayStore: () => boolean): Page => {
   return {
     fetch: (address, init) => fetch(address, init), // looked up at each call: pages patch it
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
-    read: (key) => attempt(() => JSON.parse(localStorage[key])) ?? [],
+    read: (key) => attempt(() => mayStore() && JSON.parse(localStorage[key])) ?? [],
     write: (key, value) => attempt(() => mayStore() && (localStorage[key] = JSON.stringify(value))),
     erase: (key) => attempt(() => delete localStorage[key]),
-    keys: (prefix) => attempt(() => Object.keys(localStorage).filter((key) => key.startsWith(prefix))) ?? [],
+    keys: (prefix) => attempt(() => mayStore() && Object.keys(localStorage).filter((key) => key.startsWith(prefix))) || [],
     isHidden,
     idb: attempt(() => indexedDB) as IDBFactory,
     listen: (hide, show) => {

@@ -140,7 +140,7 @@ export const startPristo = (
   const transport = createTransport(page)
 
   if (!/^(https?:\/)?\/./.test(endpoint)) {
-    complain(explain('endpoint', endpoint, 'path or http(s) URL'))
+    complain(explain('endpoint', endpoint, 'path or URL'))
     endpoint = '/pristo'
   }
 
@@ -170,7 +170,7 @@ export const startPristo = (
 
   const wake = (): Promise<number> => {
     const stored: Visitor = Object(page.read(CONTACT_KEY))
-    if ('known' in stored && consent === 'granted') visitor = stored // another tab may have decided since
+    if ('known' in stored) visitor = stored // another tab may have decided since
     return flusher.wake()
   }
 
@@ -179,6 +179,7 @@ export const startPristo = (
     consent = given
     if (visitor.contact) page.write(CONTACT_KEY, visitor) // said while nothing could be written
     const woken = wake()
+    if (visitor.contact) identify(visitor.contact) // for what was tracked before it could be read
     if (given !== 'denied') return
     visitor = {}
     page.erase(CONTACT_KEY)
