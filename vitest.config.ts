@@ -6,8 +6,10 @@ export default defineConfig({
     restoreMocks: true,
     pool: 'threads',
     projects: [
-      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'] } },
-      // These keep no state in modules, and may share a thread's: half of the time, so that it runs at every save.
+      // Files share a thread's modules: half of the time, so that it runs at every save. Only fake-indexeddb must
+      // not meet another file's fake clock.
+      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: ['test/outbox.test.ts'], isolate: false } },
+      { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ['test/outbox.test.ts'] } },
       { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support}/**/*.test.ts'], isolate: false } },
     ],
   },

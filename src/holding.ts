@@ -53,7 +53,7 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const spillKey = SPILL + Math.random()
-  let fresh: StoredRecord[] = []
+  let isWriteDue = false
   let onDisk = false // where the disk fails there is only memory, and what is there is ours
 
   /** What nobody else may touch for so long. */
@@ -62,9 +62,8 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
   const spill = (): void => page.write(spillKey, ours(0))
 
   const write = async (): Promise<void> => {
-    const batch = fresh
-    fresh = []
-    onDisk = await outbox.put(batch)
+    isWriteDue = false
+    onDisk = await outbox.put(ours(0)) // as it is by now: a reset() may have come after the track()
   }
 
   const sweep = async (verdict: Verdict, spilled: StoredRecord[] = []): Promise<void> => {
@@ -96,11 +95,11 @@ export const createHolding = (outbox: Outbox, page: Page, onGone: (event: Tracke
 
   return {
     add: (event) => {
-      const record = { event, due: Date.now() + LEASE_MS }
-      held.set(event.id, record)
+      held.set(event.id, { event, due: Date.now() + LEASE_MS })
       // Calls of one task share one transaction. None begins while the page hides: it never survives in WebKit, and an
       // unfinished one can hang IndexedDB on the next page (WebKitGTK 2.50).
-      if (fresh.push(record) < 2) (page.isHidden() ? setTimeout : queueMicrotask)(write)
+      if (!isWriteDue) (page.isHidden() ? setTimeout : queueMicrotask)(write)
+      isWriteDue = true
       return held.size
     },
     claim: async (count) => {

@@ -161,7 +161,7 @@ export const startPristo = (
   const identify = (contact?: Contact): void => {
     // Another person, or nobody: what has no contact yet must not become theirs.
     const isReset = !contact || (visitor.contact ?? contact).id !== contact.id
-    if (!isSame(contact, visitor.contact)) decide(contact)
+    if (!contact || !isSame(contact, visitor.contact)) decide(contact)
     const whom = visitor // whoever it is when the disk comes to it
     void holding.sweep((record) =>
       record.event.contact ? record : isReset ? 'reset' : { ...record, event: complete(record.event, whom) },
@@ -177,7 +177,7 @@ export const startPristo = (
   const setConsent = (given: Consent): void => {
     if (!CONSENT.test(given)) throw explain('consent', given, CONSENT)
     consent = given
-    if (visitor.contact) page.write(CONTACT_KEY, visitor) // said while nothing could be written
+    if ('known' in visitor) page.write(CONTACT_KEY, visitor) // said while nothing could be written
     const woken = wake()
     if (visitor.contact) identify(visitor.contact) // for what was tracked before it could be read
     if (given !== 'denied') return

@@ -174,7 +174,7 @@ describe('a failure', () => {
     const { add, pass, complaints } = arrange(() => ({ http: 404 }))
     add(makeNth(1))
     await pass(30_000)
-    expect(complaints).toEqual(['endpoint: got number 404; allowed: a Pristo relay'])
+    expect(complaints).toEqual(['endpoint: got number 404; allowed: Pristo relay'])
   })
 
   it('of the network is not told', async () => {

@@ -205,7 +205,7 @@ describe('a mistake', () => {
     identify(ADA)
     track('view')
     await flushed()
-    expect(messages).toEqual([`[pristo] endpoint: got string ${endpoint}; allowed: path or http(s) URL`])
+    expect(messages).toEqual([`[pristo] endpoint: got string ${endpoint}; allowed: path or URL`])
     expect(requests.map(({ address }) => address)).toEqual(['/pristo'])
   })
 
