@@ -25,8 +25,18 @@ const createSend =
       return createSender(transport, address)
     }
     console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
-    const loaded = import('./direct.ts').then(({ createDirectSender }) => createDirectSender(transport, page, direct))
-    return async (events) => (await loaded)(events)
+    const load = (): Promise<Send | undefined> =>
+      import('./direct.ts').then(
+        ({ createDirectSender }) => createDirectSender(transport, page, direct),
+        () => undefined, // offline, or not served: like nobody answering; whether a second import() asks again is the engine's choice
+      )
+    let loading = load()
+    return async (events) => {
+      const send = await loading
+      if (send) return send(events)
+      loading = load()
+      return
+    }
   }
 
 /**

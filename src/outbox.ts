@@ -14,7 +14,6 @@ export interface StoredRecord {
 
 /**
  * What becomes of one record: itself (nothing), another (it is replaced), or `undefined` (it is removed).
- * May run again where the first transaction failed.
  */
 export type Plan = (record: StoredRecord) => StoredRecord | undefined
 

@@ -38,3 +38,17 @@ test('direct mode without a key says so once, and goes on with the relay', async
   const complaints = await page.evaluate(() => window.complaints)
   expect(complaints.map(({ text }) => text)).toEqual([expect.stringMatching(/direct: got object.*allowed: populationId and apiKey/)])
 })
+
+test('direct mode whose bundle cannot be loaded keeps its events, and rejects nothing', async ({ site, open }) => {
+  site.serve('/direct.js', 'not a script', { 'Content-Type': 'text/plain' })
+  site.serve('/', html(MODULE))
+  const page = await open()
+  const result = await page.evaluate((contact) => {
+    const pristo = window.createPristo?.({ direct: { populationId: 'p', apiKey: 'k' } })
+    pristo?.identify(contact)
+    pristo?.track('signup')
+    return pristo?.flush()
+  }, CONTACT)
+  expect(result).toEqual({ delivered: 0, rejected: 0, pending: 1 })
+  expect((await page.evaluate(() => window.complaints)).map(({ kind }) => kind)).not.toContain('unhandled')
+})
