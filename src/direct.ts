@@ -32,14 +32,14 @@ export const createDirectSender = (
   page: Page,
   { baseUrl = 'https://api.pristo.io', populationId, apiKey }: Direct,
 ): Send =>
-  async (events) => {
+  async (events, keepalive) => {
     const results: Result[] = []
     let stop: { reply: Reply | undefined } | undefined
 
     const sendOne = async ({ id, ...event }: TrackedEvent): Promise<void> => {
       if (stop) return
       const headers = { 'X-API-Key': apiKey, 'X-Request-Id': id }
-      const reply = await post(`${baseUrl}/v1/events/send/${populationId}`, event, headers)
+      const reply = await post(`${baseUrl}/v1/events/send/${populationId}`, event, keepalive, headers)
       const status = reply ? statusOf(reply) : 0
       if (isSuccess(status)) results.push({ id, outcome: 'stored' })
       else if (isRefused(status)) {

@@ -34,9 +34,9 @@ export const explain = (argument: string, given: unknown, allowed: unknown): str
 const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> =>
   Object.fromEntries(
     Object.entries(Object(given)).flatMap(([key, value]) => {
-      const plain = Object(value).toJSON?.() ?? value // a valid Date becomes its ISO string
-      if (plain == null) return []
-      const isUsable = keys?.includes(key) !== false && Object(plain) !== plain && plain === plain // but for NaN
+      if (value == null) return []
+      const plain: unknown = value instanceof Date ? value.toJSON() : value // null where it is no date
+      const isUsable = keys?.includes(key) !== false && /^(st|n|b)/.test(typeof plain) && plain === plain // but for NaN
       const text = isUsable ? String(plain) : ''
       const fitting = keys ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
       if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, keys ?? KINDS))

@@ -4,7 +4,8 @@
  */
 import { MAX_EVENTS, type Result } from './contract.ts'
 import { explain, type TrackedEvent } from './event.ts'
-import { FULL_BYTES, LEASE_MS, type Holding } from './holding.ts'
+import { FULL_BYTES, LEASE_MS, leftMs, type Holding } from './holding.ts'
+import type { StoredRecord } from './outbox.ts'
 import type { Page } from './page.ts'
 import type { Reply, Send } from './sender.ts'
 
@@ -21,6 +22,9 @@ const MAX_WAIT_MS = 300_000
 /** How often a tab looks for events that another one left behind, milliseconds: a lease ends 15 s after its tab did. */
 const POLL_MS = 5_000
 
+/** So many requests in a row without any answer, and from then on only one event is tried, every {@link MAX_WAIT_MS}. */
+const SILENCES = 3
+
 /** The relay's word that an event will never be stored. */
 export type Refusal = Extract<Result, { outcome: 'rejected' }>
 
@@ -32,14 +36,15 @@ export interface FlusherParts {
   page: Page
   /** Whether events may be sent. */
   maySend(): boolean
-  onRejected(event: TrackedEvent, refusal: Refusal): 'rejected'
+  /** What becomes of a refused event. */
+  refuse(event: TrackedEvent, refusal: Refusal): Parameters<Holding['land']>[1]
   /** Told what is wrong with the set-up, or with us: one line, or whatever was thrown. */
   complain(problem: unknown): void
 }
 
 export interface Flusher {
   /** Takes a new event. */
-  add(event: TrackedEvent): void
+  add(record: StoredRecord): void
   /** Tries at once, backoff or not. Resolves, when nothing more can be sent now, to the number that wait; never rejects. */
   wake(): Promise<number>
   /** The page may be going: sends synchronously what is held, and spills what the disk has not confirmed. */
@@ -48,50 +53,60 @@ export interface Flusher {
   close(): void
 }
 
-export const createFlusher = ({ holding, send, room, page, maySend, onRejected, complain }: FlusherParts): Flusher => {
+export const createFlusher = ({ holding, send, room, page, maySend, refuse, complain }: FlusherParts): Flusher => {
+  let limit = MAX_EVENTS
   let failures = 0
+  let silences = 0
   let pausedUntil = 0 // by our own backoff
   let orderedUntil = 0 // by a Retry-After, which nothing overrides
   let pending = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   let running: Promise<unknown> = Promise.resolve()
 
-  const pauseMs = (): number => Math.max(0, pausedUntil - Date.now(), orderedUntil - Date.now())
+  const pauseMs = (): number => Math.max(leftMs(pausedUntil), leftMs(orderedUntil))
 
   let schedule = (delayMs: number): void => {
     clearTimeout(timer)
     timer = setTimeout(run, delayMs)
   }
 
-  const deliver = async (events: TrackedEvent[]): Promise<unknown> => {
-    const { http, waitMs = 0, results }: Partial<Reply> = (await send(events)) ?? {}
+  const deliver = async (events: TrackedEvent[], keepalive: boolean): Promise<unknown> => {
+    const reply = await send(events, keepalive)
+    const { http, waitMs = 0, results }: Partial<Reply> = reply ?? {}
     const at = Date.now()
-    if (http && !results && !failures) complain(explain('endpoint', http, 'Pristo relay'))
-    if (results?.some(({ outcome }) => outcome !== 'retry')) failures = 0
-    else pausedUntil = at + Math.random() * Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures++)
+    const isTooLarge = http === 413
+    const isAlone = !events[1]
+
+    silences = reply ? 0 : silences + +page.isOnline()
+    limit = isTooLarge ? events.length >> 1 || 1 : silences < SILENCES ? Math.min(MAX_EVENTS, limit * 2) : 1
+    if (http && !results && !isTooLarge && !failures) complain(explain('endpoint', http, 'Pristo relay'))
+    if (isTooLarge || results?.some(({ outcome }) => outcome !== 'retry')) failures = 0
+    else {
+      const longestMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures++)
+      pausedUntil = at + (silences < SILENCES ? Math.random() * longestMs : MAX_WAIT_MS)
+    }
     orderedUntil = Math.max(orderedUntil, at + waitMs)
 
     const due = at + Math.max(LEASE_MS, pauseMs())
-    return holding.sweep((record) => {
-      const isSent = ({ id }: { id: string }): boolean => id === record.event.id
-      const result = results?.find(isSent)
-      return result?.outcome === 'stored'
-        ? result.outcome
-        : result?.outcome === 'rejected'
-          ? onRejected(record.event, result)
-          : events.some(isSent)
-            ? { ...record, due }
-            : record
-    })
+    for (const event of events) {
+      const { id } = event
+      const result: Result | undefined = isTooLarge && isAlone ? { id, outcome: 'rejected', code: 'too_large' } : results?.find((one) => one.id === id)
+      holding.land(
+        event,
+        result?.outcome === 'stored' ? result.outcome : result?.outcome === 'rejected' ? refuse(event, result) : { event, due },
+      )
+    }
+    return holding.sync(0)
   }
 
   const drain = async (): Promise<void> => {
     for (;;) {
-      const count = maySend() && !pauseMs() ? MAX_EVENTS : 0
-      pending = await holding.claim(count)
+      const count = maySend() && !pauseMs() ? limit : 0
+      pending = await holding.sync(count)
       const events = holding.take(count, FULL_BYTES)
       if (!events[0]) break
-      await deliver(events)
+      // Keepalive is refused while other scripts hold the budget: after a failure the next request goes without.
+      await deliver(events, !(failures & 1))
     }
     schedule(pauseMs() || (pending ? WINDOW_MS : POLL_MS))
   }
@@ -102,18 +117,18 @@ export const createFlusher = ({ holding, send, room, page, maySend, onRejected, 
 
   /** Synchronous up to the requests: nothing that is awaited here would leave with the page. */
   const leave = (): void => {
-    while (maySend() && Date.now() >= orderedUntil) {
+    while (maySend() && !leftMs(orderedUntil)) {
       const events = holding.take(MAX_EVENTS, room())
       if (!events[0]) break
-      void after(deliver(events))
+      void after(deliver(events, true))
     }
     holding.spill()
   }
 
   return {
-    add: (event) => {
-      const more = holding.add(event) % ENOUGH
-      if (more < 2) schedule(more && WINDOW_MS)
+    add: (record) => {
+      const count = holding.add(record)
+      if (count === 1 || count >= ENOUGH) schedule(count < ENOUGH ? WINDOW_MS : 0)
       // Out of sight there may be no later moment.
       if (page.isHidden()) queueMicrotask(leave)
     },

@@ -31,9 +31,9 @@ const createSend =
         () => undefined, // offline, or not served: like nobody answering; whether a second import() asks again is the engine's choice
       )
     let loading = load()
-    return async (events) => {
+    return async (events, keepalive) => {
       const send = await loading
-      if (send) return send(events)
+      if (send) return send(events, keepalive)
       loading = load()
       return
     }

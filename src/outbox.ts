@@ -3,6 +3,7 @@
  * Invariant: `due` is the time before which nobody but the tab that wrote it may send a record, so that tabs agree on nothing but time.
  */
 import { promisifyRequest } from 'idb-keyval'
+import type { Visitor } from './contact.ts'
 import type { TrackedEvent } from './event.ts'
 
 /** An event and when it may be sent. */
@@ -10,22 +11,28 @@ export interface StoredRecord {
   event: TrackedEvent
   /** Milliseconds since the epoch. */
   due: number
+  /** {@link import('./contact.ts').Visitor.epoch} of its making. */
+  epoch: number
+  /** Refused for want of an email or a phone: waits for an `identify()` that brings one. */
+  parked?: boolean
 }
 
-/**
- * What becomes of one record: itself (nothing), another (it is replaced), or `undefined` (it is removed).
- */
-export type Plan = (record: StoredRecord) => StoredRecord | undefined
+/** What is in the store. */
+export type Stored = StoredRecord | Visitor
+
+/** What to write under which keys; `undefined` removes. */
+export type Writes = Iterable<[key: string, value: Stored | undefined]>
+
+/** What to write in the face of everything that is stored. Runs again where the first transaction fails. */
+export type Plan = (stored: Stored[]) => Writes
 
 /** Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. */
 export interface Outbox {
-  /** Adds or replaces records by event id. */
-  put(records: StoredRecord[]): Promise<boolean>
-  /**
-   * Runs a plan over all records as one transaction: two tabs never plan on the same state.
-   * @param extra records that are added first, where they are not there yet; where the disk fails nothing is planned
-   */
-  edit(plan: Plan, extra: StoredRecord[]): Promise<boolean>
+  put(writes: Writes): Promise<boolean>
+  /** Carries out a plan as one transaction: two tabs never plan on the same state. */
+  edit(plan: Plan): Promise<boolean>
+  /** The page goes: nothing unfinished may go with it. */
+  leave(): void
 }
 
 const NAME = 'pristo'
@@ -35,8 +42,8 @@ const STORE = 'events'
 const LIMIT_MS = 3_000
 
 /**
- * The queue in IndexedDB. An operation that fails or takes too long answers `false`, and the next one opens the
- * database anew; meanwhile the tab goes on with what it has in memory.
+ * The queue in IndexedDB. An operation that fails or takes too long is tried once more on a fresh connection and then
+ * answers `false`; the next one opens the database anew. Meanwhile the tab goes on with what it has in memory.
  *
  * Of idb-keyval only `promisifyRequest` is here: its verbs bring a default store of their own (150 bytes of brotli),
  * and none of them edits many records in one transaction.
@@ -45,6 +52,7 @@ const LIMIT_MS = 3_000
  */
 export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => {
   let connection: Promise<IDBDatabase> | undefined
+  let editing: IDBTransaction | undefined
 
   const connect = async (): Promise<IDBDatabase> => {
     const request = idb.open(NAME, 1)
@@ -62,60 +70,38 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
   }
 
   const use = async (work: (objects: IDBObjectStore) => void): Promise<boolean> => {
-    try {
-      if (!mayUse()) return false
-      await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
-      return true
-    } catch {
-      connection = undefined // denied, or dead with or without a `close` event
-      return false
-    }
-  }
-
-  return {
-    put: (records) =>
-      use((objects) => {
-        for (const record of records) objects.put(record, record.event.id)
-        // Without waiting for the success events: a page that navigates at once may never see them.
-        objects.transaction.commit()
-      }),
-    edit: (plan, extra) =>
-      use((objects) => {
-        const all: IDBRequest<StoredRecord[]> = objects.getAll()
-        all.onsuccess = () => {
-          for (const [id, record] of new Map([...extra, ...all.result].map((one) => [one.event.id, one]))) {
-            const planned = plan(record)
-            if (!planned) objects.delete(id)
-            else if (planned !== record || extra.includes(record)) objects.put(planned, id)
-          }
-          // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
-          objects.transaction.commit()
-        }
-      }),
-  }
-}
-
-/**
- * The same in memory, gone with the page: where storage cannot be had, and in tests, whose tabs share one.
- * @param durable what every operation answers: whether the others are to believe that it is on disk
- */
-export const createMemoryOutbox = (durable: boolean): Outbox => {
-  const records = new Map<string, StoredRecord>()
-  const put = async (added: StoredRecord[]): Promise<boolean> => {
-    for (const record of added) records.set(record.event.id, record)
-    return durable
-  }
-
-  return {
-    put,
-    edit: async (plan, extra) => {
-      await put(extra.filter(({ event }) => !records.has(event.id)))
-      for (const [id, record] of [...records].sort(([a], [b]) => (a < b ? -1 : 1))) {
-        const planned = plan(record)
-        if (planned) records.set(id, planned)
-        else records.delete(id)
+    for (let tries = 2; tries-- && mayUse(); ) {
+      try {
+        await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
+        return true
+      } catch {
+        connection = undefined // denied, or dead with or without a `close` event
       }
-      return durable
+    }
+    return false
+  }
+
+  const write = (objects: IDBObjectStore, writes: Writes): void => {
+    for (const [key, value] of writes) value ? objects.put(value, key) : objects.delete(key)
+    // Without waiting for the success events: a page that navigates at once may never see them.
+    objects.transaction.commit()
+  }
+
+  return {
+    put: (writes) => use((objects) => write(objects, writes)),
+    edit: (plan) =>
+      use((objects) => {
+        const all: IDBRequest<Stored[]> = objects.getAll()
+        editing = objects.transaction
+        all.onsuccess = () => write(objects, plan(all.result))
+      }),
+    leave: () => {
+      try {
+        // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
+        editing?.abort()
+      } catch {
+        // It is finished, or as good as that.
+      }
     },
   }
 }

@@ -8,13 +8,20 @@ export interface Page {
   fetch(address: string, init: RequestInit): Promise<Response>
   /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON. */
   read(key: string): unknown
-  /** Keeps a value as JSON. Denied or full: nothing happens. */
-  write(key: string, value: unknown): void
-  erase(key: string): void
+  /** Keeps a value as JSON. Nothing happens, and the answer is not true, where that is denied or there is no room. */
+  write(key: string, value: unknown): unknown
+  /** Removes what has this name, in `localStorage` and among the cookies. */
+  erase(name: string): void
+  /** This page's cookies, as one text; none before consent. */
+  cookies(): string
   /** Keys of `localStorage` that begin with the prefix; none before consent. */
   keys(prefix: string): string[]
-  /** Whether the page is out of sight, going, or gone into the back/forward cache. */
+  /** Whether the page is out of sight, going, or gone. */
   isHidden(): boolean
+  /** Whether the page is going, or in the back/forward cache. */
+  isGone(): boolean
+  /** `false` is reliable, `true` is not. */
+  isOnline(): boolean
   /** Missing in truth where it is denied. */
   idb: IDBFactory
   /**
@@ -50,9 +57,15 @@ export const openPage = (mayStore: () => boolean): Page => {
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
     read: (key) => attempt(() => mayStore() && JSON.parse(localStorage[key])) ?? [],
     write: (key, value) => attempt(() => mayStore() && (localStorage[key] = JSON.stringify(value))),
-    erase: (key) => attempt(() => delete localStorage[key]),
+    erase: (name) => {
+      attempt(() => delete localStorage[name])
+      attempt(() => (document.cookie = `${name}=;Path=/;Max-Age=0`))
+    },
+    cookies: () => attempt(() => mayStore() && document.cookie) || '',
     keys: (prefix) => attempt(() => mayStore() && Object.keys(localStorage).filter((key) => key.startsWith(prefix))) || [],
     isHidden,
+    isGone: () => gone,
+    isOnline: () => navigator.onLine,
     idb: attempt(() => indexedDB) as IDBFactory,
     listen: (hide, show) => {
       const controller = new AbortController()

@@ -5,12 +5,12 @@
  *
  * Invariant: no method throws, rejects or blocks, whatever it is given.
  */
-import { complete, isSame, type Visitor } from './contact.ts'
+import { createIdentity, isReachable } from './contact.ts'
 import type { Contact } from './contract.ts'
 import type { Direct } from './direct.ts'
 import { explain, makeContact, makeEvent, makeId, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
 import { createFlusher, type Refusal } from './flusher.ts'
-import { createHolding, type DropReason } from './holding.ts'
+import { createHolding, LEASE_MS, type DropReason } from './holding.ts'
 import { createOutbox } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
 import { createTransport, type Send, type Transport } from './sender.ts'
@@ -32,8 +32,8 @@ export interface Options {
 export interface Payloads {
   /** Stored by Pristo. */
   delivered: TrackedEvent
-  /** Refused, and why. */
-  rejected: { event: TrackedEvent } & Refusal
+  /** Refused, and why; `parked`: it waits for an `identify()` of its contact with an email or a phone. */
+  rejected: { event: TrackedEvent; parked: boolean } & Refusal
   /** Given up undelivered. */
   dropped: { event: TrackedEvent; reason: DropReason }
   /** A wrong call or set-up: what was given and what is allowed. */
@@ -74,8 +74,6 @@ export interface FlushResult {
   pending: number
 }
 
-const CONTACT_KEY = 'pristo_contact'
-
 const CONSENT = /^(granted|pending|denied)$/
 
 /** Characters of an event's JSON, so that one alone always fits into a batch: 3 bytes of UTF-8 each at most. */
@@ -92,7 +90,6 @@ export const startPristo = (
   const mayStore = (): boolean => consent !== 'pending'
   const page = openPage(mayStore)
   const listeners = new Set<[name: string, listener: (payload: never) => void]>()
-  let visitor: Visitor = {}
   let delivered = 0
   let rejected = 0
   let consent: Consent = 'pending' // a mistyped one tracks nobody
@@ -123,18 +120,22 @@ export const startPristo = (
       }
     }
 
-  const decide = (contact?: Contact, known = false): void => {
-    visitor = { contact, known }
-    page.write(CONTACT_KEY, visitor)
-  }
+  const identity = createIdentity(page)
+  const outbox = createOutbox(page.idb, () => mayStore() && !page.isGone())
 
-  const holding = createHolding(createOutbox(page.idb, mayStore), page, (event, reason) => {
-    if (reason === 'stored') {
-      delivered++
-      if (isSame(event.contact, visitor.contact)) decide(event.contact, true)
-      emit('delivered', event)
-    } else if (reason === 'rejected') rejected++
-    else emit('dropped', { event, reason })
+  const holding = createHolding({
+    outbox,
+    page,
+    identity,
+    judge: (record) => (consent === 'denied' ? consent : identity.isOrphaned(record) ? 'reset' : identity.complete(record)),
+    onGone: (event, reason) => {
+      if (reason === 'stored') {
+        delivered++
+        identity.confirm(event.contact)
+        emit('delivered', event)
+      } else if (reason === 'rejected') rejected++
+      else emit('dropped', { event, reason })
+    },
   })
 
   const transport = createTransport(page)
@@ -151,65 +152,62 @@ export const startPristo = (
     page,
     maySend: () => consent === 'granted',
     complain,
-    onRejected: (event, refusal) => {
-      complain(`${event.type} rejected: ${JSON.stringify(refusal)}`)
-      emit('rejected', { event, ...refusal })
-      return 'rejected'
+    refuse: (event, refusal) => {
+      // Only the API misses a contact's email and phone; the relay's own refusals have no status.
+      const lacking = refusal.status && event.contact && !isReachable(event.contact) ? event.contact : undefined
+      const contact = lacking && identity.recall(lacking)
+      if (contact) return { event: { ...event, contact }, due: 0 }
+      const parked = !!lacking
+      complain(`${event.type} rejected: ${JSON.stringify(refusal)}${parked ? '; waits for email or phone' : ''}`)
+      emit('rejected', { event, ...refusal, parked })
+      return parked ? { event, due: 0, parked } : 'rejected'
     },
   })
-
-  const identify = (contact?: Contact): void => {
-    // Another person, or nobody: what has no contact yet must not become theirs.
-    const isReset = !contact || (visitor.contact ?? contact).id !== contact.id
-    if (!contact || !isSame(contact, visitor.contact)) decide(contact)
-    const whom = visitor // whoever it is when the disk comes to it
-    void holding.sweep((record) =>
-      record.event.contact ? record : isReset ? 'reset' : { ...record, event: complete(record.event, whom) },
-    )
-  }
-
-  const wake = (): Promise<number> => {
-    const stored: Visitor = Object(page.read(CONTACT_KEY))
-    if ('known' in stored) visitor = stored // another tab may have decided since
-    return flusher.wake()
-  }
 
   const setConsent = (given: Consent): void => {
     if (!CONSENT.test(given)) throw explain('consent', given, CONSENT)
     consent = given
-    if ('known' in visitor) page.write(CONTACT_KEY, visitor) // said while nothing could be written
-    const woken = wake()
-    if (visitor.contact) identify(visitor.contact) // for what was tracked before it could be read
-    if (given !== 'denied') return
-    visitor = {}
-    page.erase(CONTACT_KEY)
-    void woken.then(() => holding.sweep((record) => (consent === given ? given : record)))
+    if (given === 'denied') identity.forget()
+    else identity.save() // what was said while nothing could be written
+    void holding.sync(0) // at once: what is denied does not wait for a request that is under way
+    void flusher.wake()
   }
 
-  const stop = page.listen(flusher.leave, wake)
+  const decide = (contact?: Contact): void => {
+    identity.decide(contact)
+    void holding.sync(0)
+  }
+
+  const leave = (): void => {
+    flusher.leave()
+    if (page.isGone()) outbox.leave()
+  }
+
+  const stop = page.listen(leave, flusher.wake)
 
   safe(setConsent)(initial)
 
   return {
     identify: safe((given) => {
       const contact = makeContact(given, complain)
-      if (consent === 'denied') return
-      identify(contact)
+      if (consent !== 'denied') decide(contact)
     }),
     track: safe((type: string, fields?: Fields) => {
-      const event = complete(makeEvent(makeId(), type, fields, complain), visitor)
+      const event = makeEvent(makeId(), type, fields, complain)
       const { length } = JSON.stringify(event)
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       if (consent === 'denied') return
-      flusher.add(event)
+      const { epoch } = identity.current()
+      const record = { event, due: Date.now() + LEASE_MS, epoch }
+      flusher.add(identity.complete(record))
       return event.id
     }),
     flush: async () => {
       const stored = delivered
       const refused = rejected
-      return { pending: await wake(), delivered: delivered - stored, rejected: rejected - refused }
+      return { pending: await flusher.wake(), delivered: delivered - stored, rejected: rejected - refused }
     },
-    reset: () => identify(),
+    reset: () => decide(),
     consent: safe(setConsent),
     on: (name, listener) => {
       const entry: [string, typeof listener] = [name, listener]

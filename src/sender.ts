@@ -4,11 +4,8 @@
  */
 import type { Result } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
-import { byteLength, FULL_BYTES, REQUEST_MS } from './holding.ts'
+import { byteLength, FULL_BYTES, LONGEST_WAIT_MS, REQUEST_MS } from './holding.ts'
 import type { Page } from './page.ts'
-
-/** The longest wait that an answer may ask for, milliseconds. */
-const LONGEST_WAIT_MS = 3_600_000
 
 /** An answer, read to its end: of its JSON whatever there is, and beside it: */
 export interface Reply {
@@ -27,11 +24,14 @@ export interface Transport {
   /** UTF-8 bytes of body that still survive the page's end. */
   room(): number
   /** `undefined` where nobody answered: offline, blocked, or too slow. */
-  post(address: string, content: unknown, headers?: Record<string, string>): Promise<Reply | undefined>
+  post(address: string, content: unknown, keepalive: boolean, headers?: Record<string, string>): Promise<Reply | undefined>
 }
 
-/** Sends some events; `undefined` where nobody answered. */
-export type Send = (events: TrackedEvent[]) => Promise<Reply | undefined>
+/**
+ * Sends some events; `undefined` where nobody answered.
+ * @param keepalive whether the request is to survive the page
+ */
+export type Send = (events: TrackedEvent[], keepalive: boolean) => Promise<Reply | undefined>
 
 /** `Retry-After`: seconds or a date (RFC 9110 §10.2.3), as milliseconds from now; garbage and the past are `undefined`. */
 export const parseRetryAfter = (given: string): number | undefined => {
@@ -45,7 +45,7 @@ export const createTransport = (page: Page): Transport => {
 
   return {
     room: () => room,
-    post: async (address, content, headers) => {
+    post: async (address, content, keepalive, headers) => {
       const body = JSON.stringify(content)
       const size = byteLength(body)
       room -= size
@@ -54,7 +54,7 @@ export const createTransport = (page: Page): Transport => {
           method: 'POST',
           headers: { 'Content-Type': 'application/json', ...headers },
           body,
-          keepalive: true,
+          keepalive,
           signal: AbortSignal.timeout?.(REQUEST_MS), // without it (Chrome 92 to 102, Safari 15) the browser's own limit counts
         })
         const fields = await answer.json().then(Object, Object) // no JSON, but read to the end
@@ -76,5 +76,5 @@ export const createTransport = (page: Page): Transport => {
 /** Sends to a relay. */
 export const createSender =
   ({ post }: Transport, address: string): Send =>
-  (events) =>
-    post(address, { v: 1, sentAt: new Date(), events })
+  (events, keepalive) =>
+    post(address, { v: 1, sentAt: new Date(), ack: true, events }, keepalive)
