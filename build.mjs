@@ -49,7 +49,9 @@ const FORBIDDEN = { browser: ['zod', 'srvx'], relay: ['idb-keyval'] }
  * interface or the platform's, so that they may be shortened; `dist/index.js` and `dist/direct.js` share them.
  * Their order was searched for: brotli likes it by 10 bytes better than the next one.
  */
-const INTERNAL = 'http leave onRejected isHidden post sweep wake listen room send complain page claim waitMs maySend idb fields holding take spill read'
+const INTERNAL =
+  'http leave refuse isHidden post sync wake listen room send complain page waitMs maySend idb fields holding take spill read ' +
+  'outbox identity judge onGone current adopt decide confirm save forget complete canMend land isGone isOnline cookies edit erase'
 const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q` and `v`, which are public
 
 const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))

@@ -29,22 +29,20 @@ export interface Identity {
   decide(contact?: Contact): void
   /** Pristo has stored an event with this contact. */
   confirm(contact: Contact | undefined): void
-  /** The details of this contact, where it is the visitor and has an email or a phone. Pristo does not have them: they travel again. */
-  recall(contact: Contact): Contact | undefined
   /** Writes down what was decided while nothing could be written. */
   save(): void
   /** As if nobody had ever been here. */
   forget(): void
+  /** Whether this contact is the visitor, with an email or a phone. */
+  canMend(contact: Contact | undefined): boolean
   /** Gives an event what it lacks and the visitor has: a contact, or the email or phone for want of which it was refused. */
-  complete(record: StoredRecord): StoredRecord
-  /** Whether an event belongs to nobody any more. */
-  isOrphaned(record: StoredRecord): boolean
+  complete(record: StoredRecord): StoredRecord | 'reset'
 }
 
 const KEY = 'pristo_contact'
 
 /** Whether Pristo can be told of somebody new by it. */
-export const isReachable = ({ email, phone }: Contact): boolean => !!(email || phone)
+export const isReachable = (contact: Contact | undefined): boolean => !!(contact?.email || contact?.phone)
 
 const isSame = (a: Contact | undefined, b: Contact | undefined): boolean => JSON.stringify(a) === JSON.stringify(b)
 
@@ -52,7 +50,8 @@ export const createIdentity = (page: Page): Identity => {
   let visitor: Visitor = { rev: 0, epoch: 0 }
 
   const adopt = (found: unknown): void => {
-    if (Object(found).rev > visitor.rev) visitor = found as Visitor // our own words: nobody else writes them
+    // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
+    if (Object(found).rev > Math.abs(visitor.rev)) visitor = found as Visitor // our own words: nobody else writes them
   }
 
   const current = (): Visitor => {
@@ -60,47 +59,39 @@ export const createIdentity = (page: Page): Identity => {
     return visitor
   }
 
-  const save = (): unknown => visitor.rev && page.write(KEY, visitor)
+  const save = (): unknown => visitor.rev > 0 && page.write(KEY, visitor)
 
-  const change = (contact: Contact | undefined, known: boolean): void => {
-    const { rev, epoch, contact: before } = current()
-    const now = Math.max(Date.now(), rev + 1) // also when the clock was set back
-    visitor = { rev: now, epoch: contact && (before ?? contact).id === contact.id ? epoch : now, contact, known }
+  const change = (contact?: Contact, known = false): void => {
+    const { rev, epoch, contact: before = contact } = current()
+    const next = Math.max(Date.now(), rev + 1) // also when the clock was set back
+    visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known }
     save()
   }
 
-  const ofVisitor = (contact: Contact | undefined): Contact | undefined => {
-    const { contact: ours } = visitor
-    return ours && ours.id === contact?.id && isReachable(ours) ? ours : undefined
-  }
+  const canMend = (contact: Contact | undefined): boolean => visitor.contact?.id === contact?.id && isReachable(visitor.contact)
 
   return {
     current,
     adopt,
     decide: (contact) => {
-      if (!contact || !isSame(contact, current().contact)) change(contact, false)
+      if (!contact || !isSame(contact, current().contact)) change(contact)
     },
     confirm: (contact) => {
       if (isSame(contact, current().contact)) change(contact, true)
     },
-    recall: (contact) => {
-      const ours = ofVisitor(contact)
-      if (ours) change(ours, false)
-      return ours
-    },
     save,
     forget: () => {
-      visitor = { rev: 0, epoch: 0 }
+      visitor = { rev: -Date.now(), epoch: 0 }
       page.erase(KEY)
     },
+    canMend,
     complete: (record) => {
-      const { event, due, epoch, parked } = record
+      const { event, epoch, parked } = record
       const { contact, known } = visitor
-      const details = event.contact ? parked && ofVisitor(event.contact) : contact
-      return details
-        ? { event: { ...event, contact: known && !parked ? { id: details.id } : details }, due: parked ? 0 : due, epoch }
+      if (!event.contact && epoch < visitor.epoch) return 'reset'
+      return contact && (event.contact ? parked && canMend(event.contact) : true)
+        ? { ...record, parked: false, event: { ...event, contact: known && !parked ? { id: contact.id } : contact } }
         : record
     },
-    isOrphaned: ({ event, epoch }) => !event.contact && epoch < visitor.epoch,
   }
 }

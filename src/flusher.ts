@@ -93,7 +93,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
       const result: Result | undefined = isTooLarge && isAlone ? { id, outcome: 'rejected', code: 'too_large' } : results?.find((one) => one.id === id)
       holding.land(
         event,
-        result?.outcome === 'stored' ? result.outcome : result?.outcome === 'rejected' ? refuse(event, result) : { event, due },
+        result?.outcome === 'stored' ? result.outcome : result?.outcome === 'rejected' ? refuse(event, result) : { due },
       )
     }
     return holding.sync(0)

@@ -59,8 +59,8 @@ export interface Holding {
   sync(count: number): Promise<number>
   /** Up to so many held events and UTF-8 bytes of JSON, oldest first. They fly until they land. An event larger than a parcel is one alone. */
   take(count: number, bytes: number): TrackedEvent[]
-  /** A flight is over: what becomes of the event. */
-  land(event: TrackedEvent, outcome: Omit<StoredRecord, 'epoch'> | GoneReason): void
+  /** A flight is over: what changes of the event's record, or the reason why it goes. */
+  land(event: TrackedEvent, outcome: Partial<StoredRecord> | GoneReason): void
   /** Writes what the disk has not confirmed where it survives this page. Synchronous. */
   spill(): void
 }
@@ -74,23 +74,21 @@ export const leftMs = (due: number): number => {
   return ms > 0 && ms <= LONGEST_WAIT_MS ? ms : 0
 }
 
-const byId = (records: StoredRecord[]): Map<string, StoredRecord> => new Map(records.map((record) => [record.event.id, record]))
-
 const isSendable = ({ event, parked }: StoredRecord): boolean => !!event.contact && !parked
 
 export const createHolding = ({ outbox, page, identity, judge, onGone }: HoldingParts): Holding => {
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
-  let shared = new WeakSet<StoredRecord>() // others can find them, so that the lease counts
+  let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
   let isWriteDue = false
 
-  /** What nobody else may touch for so long. */
-  const ours = (forMs: number): StoredRecord[] => [...held.values()].filter((record) => !shared.has(record) || leftMs(record.due) > forMs)
-
-  const unshared = (): StoredRecord[] => [...held.values()].filter((record) => !shared.has(record))
-
-  const share = (records: StoredRecord[]): void => records.forEach((record) => shared.add(record))
+  /** What nobody else may touch for so long, oldest first; for ever: what is in memory only. */
+  const ours = (forMs: number): StoredRecord[] =>
+    [...held]
+      .sort()
+      .map(([, record]) => record)
+      .filter((record) => !shared.has(record) || leftMs(record.due) > forMs)
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
     held.delete(event.id)
@@ -99,80 +97,95 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   }
 
   const spill = (): void => {
-    const records = unshared()
-    if (records[0] && page.write(SPILL + Math.random(), records)) share(records)
+    const records = ours(Infinity)
+    if (!records[0] || !page.write(SPILL + Math.random(), records)) return
+    // A page that comes back from the back/forward cache finds them where any other does.
+    if (page.isGone()) for (const { event } of records) held.delete(event.id)
   }
 
   const write = async (): Promise<void> => {
     isWriteDue = false
-    const records = unshared() // as they are by now: a reset() may have come after the track()
-    if (await outbox.put(records.map((record) => [record.event.id, record]))) share(records)
+    let records: StoredRecord[] = []
+    // As they are by then: a reset() may have come after the track().
+    const isWritten = await outbox.put(() => (records = ours(Infinity)).map((record) => [record.event.id, record]))
+    if (isWritten) for (const record of records) shared.add(record)
   }
 
   const sync = async (count: number): Promise<number> => {
     let waiting = 0
-    let leftovers: string[] = []
-    let writes = new Map<string, StoredRecord | Visitor | undefined>()
+    let spills: string[] = []
+    let acks: string[] = []
+    let writes = new Map<string, Stored | undefined>()
+    let isOver = false
 
-    const plan = (stored: Stored[]): typeof writes => {
+    const plan = (stored?: Stored[]): typeof writes => {
       const at = Date.now()
       const cookies = page.cookies()
-      const spills = page.keys(SPILL)
-      leftovers = [...spills, ...(cookies.match(ACK_NAMES) ?? [])]
-      writes = new Map()
-      waiting = 0
+      const all = new Map<string, StoredRecord>()
+      const add = (record: StoredRecord): unknown => all.set(record.event.id, record)
       let claims = count
+      let mirror: Visitor | undefined
+      writes = new Map()
+      if (isOver) return writes
+      waiting = 0
 
-      const mirror = stored.find((one): one is Visitor => 'rev' in one)
+      spills = page.keys(SPILL)
+      acks = cookies.match(ACK_NAMES) ?? []
+      for (const key of spills) (page.read(key) as StoredRecord[]).forEach(add)
+      for (const one of stored ?? []) {
+        if ('rev' in one) mirror = one
+        else {
+          shared.add(one)
+          add(one)
+        }
+      }
+      // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
+      const mine = ours(0)
+      held.clear()
+      for (const record of mine) {
+        held.set(record.event.id, record)
+        add(record)
+      }
+
       identity.adopt(mirror)
       const visitor = identity.current()
       if (visitor.rev !== mirror?.rev) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
 
-      const onDisk = byId(stored.filter((one): one is StoredRecord => 'event' in one))
-      for (const record of onDisk.values()) shared.add(record)
-      // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
-      const mine = byId(ours(0))
-      for (const id of held.keys()) if (!mine.has(id)) held.delete(id)
-
-      const all = new Map([...byId(spills.flatMap((key) => page.read(key) as StoredRecord[])), ...onDisk, ...mine])
       let excess = all.size - MAX_KEPT
       for (const [id, record] of [...all].sort()) {
-        const { event, due } = record
-        const isFree = !flying.has(id) && (held.has(id) || !leftMs(due))
+        const isFree = !flying.has(id) && (held.has(id) || !leftMs(record.due))
         const judged =
           done.has(id) || RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(id)}`).test(cookies)
             ? 'stored'
             : isFree && excess-- > 0
               ? 'full'
-              : isFree && at - Date.parse(event.occurredAt) > MAX_AGE_MS
+              : isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS
                 ? 'expired'
                 : judge(record)
         if (typeof judged === 'string') {
-          end(event, judged)
+          end(record.event, judged)
           writes.set(id, undefined)
           continue
         }
         waiting++
         const isClaimed = isFree && isSendable(judged) && claims-- > 0 && leftMs(judged.due) <= REQUEST_MS
         const next = isClaimed ? { ...judged, due: at + LEASE_MS } : judged
-        if (isClaimed || held.has(id)) held.set(id, next)
-        if (!shared.has(next) || onDisk.get(id)?.due !== next.due) writes.set(id, next)
+        if (isClaimed || held.has(id) || !stored) held.set(id, next)
+        if (next !== record || !shared.has(next)) writes.set(id, next)
       }
       return writes
     }
 
     if (await outbox.edit(plan)) {
       for (const written of writes.values()) if (written && 'event' in written) shared.add(written)
-      leftovers.forEach(page.erase)
     } else {
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
-      for (const key of page.keys(SPILL)) {
-        for (const record of page.read(key) as StoredRecord[]) if (!held.has(record.event.id)) held.set(record.event.id, record)
-        page.erase(key)
-      }
-      plan([])
+      plan()
+      acks = []
     }
+    isOver = true
+    ;[...spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return waiting
   }
@@ -189,15 +202,20 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     sync,
     take: (count, bytes) =>
       ours(REQUEST_MS)
-        .filter((record) => isSendable(record) && !flying.has(record.event.id))
-        .map(({ event }) => event)
-        .sort((a, b) => (a.id < b.id ? -1 : 1))
-        .filter((event) => count-- > 0 && (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(event)) + 1)) >= 0 && flying.add(event.id)),
+        .filter(
+          (record) =>
+            isSendable(record) &&
+            !flying.has(record.event.id) &&
+            count-- > 0 &&
+            (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&
+            flying.add(record.event.id),
+        )
+        .map(({ event }) => event),
     land: (event, outcome) => {
-      flying.delete(event.id)
       const record = held.get(event.id)
+      flying.delete(event.id)
       if (typeof outcome === 'string') end(event, outcome)
-      else if (record) held.set(event.id, { ...outcome, epoch: record.epoch })
+      else if (record) held.set(event.id, { ...record, ...outcome })
     },
     spill,
   }

@@ -23,12 +23,15 @@ export type Stored = StoredRecord | Visitor
 /** What to write under which keys; `undefined` removes. */
 export type Writes = Iterable<[key: string, value: Stored | undefined]>
 
-/** What to write in the face of everything that is stored. Runs again where the first transaction fails. */
+/** What to write in the face of everything that is stored. */
 export type Plan = (stored: Stored[]) => Writes
 
-/** Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. */
+/**
+ * Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. What is passed in is called inside the
+ * transaction, which may be twice, and may be long after the answer where the disk was too slow for it.
+ */
 export interface Outbox {
-  put(writes: Writes): Promise<boolean>
+  put(writes: () => Writes): Promise<boolean>
   /** Carries out a plan as one transaction: two tabs never plan on the same state. */
   edit(plan: Plan): Promise<boolean>
   /** The page goes: nothing unfinished may go with it. */
@@ -88,7 +91,7 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
   }
 
   return {
-    put: (writes) => use((objects) => write(objects, writes)),
+    put: (writes) => use((objects) => write(objects, writes())),
     edit: (plan) =>
       use((objects) => {
         const all: IDBRequest<Stored[]> = objects.getAll()

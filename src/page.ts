@@ -5,7 +5,8 @@
 
 /** What a page offers. */
 export interface Page {
-  fetch(address: string, init: RequestInit): Promise<Response>
+  /** As the platform's; an error response means that nobody will see the answer. */
+  fetch(address: string, init: RequestInit & { body: string }): Response | Promise<Response>
   /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON. */
   read(key: string): unknown
   /** Keeps a value as JSON. Nothing happens, and the answer is not true, where that is denied or there is no room. */
@@ -53,7 +54,11 @@ export const openPage = (mayStore: () => boolean): Page => {
   const isHidden = (): boolean => gone || document.visibilityState === 'hidden'
 
   return {
-    fetch: (address, init) => fetch(address, init), // looked up at each call: pages patch it
+    // Looked up at each call: pages patch it. Without `keepalive` (Firefox before 133) a beacon survives the page instead.
+    fetch: (address, init) =>
+      isHidden() && !('keepalive' in Request.prototype)
+        ? (navigator.sendBeacon(address, new Blob([init.body], { type: 'application/json' })), Response.error())
+        : fetch(address, init),
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
     read: (key) => attempt(() => mayStore() && JSON.parse(localStorage[key])) ?? [],
     write: (key, value) => attempt(() => mayStore() && (localStorage[key] = JSON.stringify(value))),
@@ -68,17 +73,17 @@ export const openPage = (mayStore: () => boolean): Page => {
     isOnline: () => navigator.onLine,
     idb: attempt(() => indexedDB) as IDBFactory,
     listen: (hide, show) => {
-      const controller = new AbortController()
+      const listener = ({ type }: Event): void => {
+        gone = type === 'pagehide' // the document may still call itself visible
+        ;(isHidden() ? hide : show)()
+      }
       // On `window`, where `pagehide` fires, and capturing, so that `visibilitychange` on `document` passes by.
       // Never `unload`: it costs the page the back/forward cache.
-      for (const type of ['online', 'visibilitychange', 'pageshow', 'pagehide']) {
-        const listener = (): void => {
-          gone = type === 'pagehide' // the document may still call itself visible
-          ;(isHidden() ? hide : show)()
-        }
-        addEventListener(type, listener, { capture: true, signal: controller.signal })
+      const types = ['online', 'visibilitychange', 'pageshow', 'pagehide']
+      for (const type of types) addEventListener(type, listener, true)
+      return () => {
+        for (const type of types) removeEventListener(type, listener, true)
       }
-      return () => controller.abort()
     },
   }
 }

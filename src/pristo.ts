@@ -127,7 +127,7 @@ export const startPristo = (
     outbox,
     page,
     identity,
-    judge: (record) => (consent === 'denied' ? consent : identity.isOrphaned(record) ? 'reset' : identity.complete(record)),
+    judge: (record) => (consent === 'denied' ? consent : identity.complete(record)),
     onGone: (event, reason) => {
       if (reason === 'stored') {
         delivered++
@@ -154,13 +154,11 @@ export const startPristo = (
     complain,
     refuse: (event, refusal) => {
       // Only the API misses a contact's email and phone; the relay's own refusals have no status.
-      const lacking = refusal.status && event.contact && !isReachable(event.contact) ? event.contact : undefined
-      const contact = lacking && identity.recall(lacking)
-      if (contact) return { event: { ...event, contact }, due: 0 }
-      const parked = !!lacking
-      complain(`${event.type} rejected: ${JSON.stringify(refusal)}${parked ? '; waits for email or phone' : ''}`)
+      const parked = !!refusal.status && !isReachable(event.contact)
+      if (parked && identity.canMend(event.contact)) return { due: 0, parked } // once more, with the details
+      complain(`${event.type} rejected: ${JSON.stringify(refusal)}`)
       emit('rejected', { event, ...refusal, parked })
-      return parked ? { event, due: 0, parked } : 'rejected'
+      return parked ? { due: 0, parked } : 'rejected'
     },
   })
 
@@ -198,8 +196,8 @@ export const startPristo = (
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       if (consent === 'denied') return
       const { epoch } = identity.current()
-      const record = { event, due: Date.now() + LEASE_MS, epoch }
-      flusher.add(identity.complete(record))
+      const record = identity.complete({ event, due: Date.now() + LEASE_MS, epoch })
+      if (record !== 'reset') flusher.add(record)
       return event.id
     }),
     flush: async () => {
