@@ -111,7 +111,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     schedule(pauseMs() || (pending ? WINDOW_MS : POLL_MS))
   }
 
-  const after = (work: Promise<unknown>): Promise<unknown> => (running = work.catch(complain))
+  const after = (work: Promise<unknown>): Promise<unknown> => (running = Promise.all([running, work]).catch(complain))
 
   const run = (): Promise<unknown> => after(running.then(drain))
 

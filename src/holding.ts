@@ -116,6 +116,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     let spills: string[] = []
     let acks: string[] = []
     let writes = new Map<string, Stored | undefined>()
+    let claimed: StoredRecord[] = []
     let isOver = false
 
     const plan = (stored?: Stored[]): typeof writes => {
@@ -123,10 +124,10 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       const cookies = page.cookies()
       const all = new Map<string, StoredRecord>()
       const add = (record: StoredRecord): unknown => all.set(record.event.id, record)
-      let claims = count
       let mirror: Visitor | undefined
       writes = new Map()
       if (isOver) return writes
+      claimed = []
       waiting = 0
 
       spills = page.keys(SPILL)
@@ -168,9 +169,10 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
           continue
         }
         waiting++
-        const isClaimed = isFree && isSendable(judged) && claims-- > 0 && leftMs(judged.due) <= REQUEST_MS
-        const next = isClaimed ? { ...judged, due: at + LEASE_MS } : judged
-        if (isClaimed || held.has(id) || !stored) held.set(id, next)
+        const isClaimed = isFree && isSendable(judged) && claimed.length < count
+        const next = isClaimed && leftMs(judged.due) <= REQUEST_MS ? { ...judged, due: at + LEASE_MS } : judged
+        if (isClaimed) claimed.push(next)
+        if (held.has(id) || !stored) held.set(id, next)
         if (next !== record || !shared.has(next)) writes.set(id, next)
       }
       return writes
@@ -178,6 +180,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
 
     if (await outbox.edit(plan)) {
       for (const written of writes.values()) if (written && 'event' in written) shared.add(written)
+      for (const record of claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else {
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
