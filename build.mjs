@@ -70,7 +70,7 @@ const shrink = async ({ out, format }, files) => {
   const small = await minify(code.text, {
     ecma: 2020,
     module: true,
-    compress: { passes: 4, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, reduce_funcs: false },
+    compress: { passes: 4, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
     // In the tag the reference would be 1 % of the budget: DevTools take the map by hand ("Add source map…").
     sourceMap: { content: map.text, filename: posix.basename(out), root: '', ...(!isScript && { url: `${posix.basename(out)}.map` }) },
   })

@@ -57,13 +57,11 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
   let limit = MAX_EVENTS
   let failures = 0
   let silences = 0
-  let pausedUntil = 0 // by our own backoff
   let orderedUntil = 0 // by a Retry-After, which nothing overrides
+  let pausedUntil = 0 // by that, and by our own backoff
   let pending = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   let running: Promise<unknown> = Promise.resolve()
-
-  const pauseMs = (): number => Math.max(leftMs(pausedUntil), leftMs(orderedUntil))
 
   let schedule = (delayMs: number): void => {
     clearTimeout(timer)
@@ -75,40 +73,44 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     const { http, waitMs = 0, results }: Partial<Reply> = reply ?? {}
     const at = Date.now()
     const isTooLarge = http === 413
-    const isAlone = !events[1]
+    const outcomes = events.map(({ id }): Result | undefined =>
+      isTooLarge && !events[1] ? { id, outcome: 'rejected', code: 'too_large' } : results?.find((one) => one.id === id),
+    )
+    // A final word on one of ours: without it the same would be sent again at once, for ever.
+    const isProgress = isTooLarge || outcomes.some((result) => result && result.outcome !== 'retry')
+    if (http && !results && !isTooLarge && !failures) complain(explain('endpoint', http, 'Pristo relay'))
 
     silences = reply ? 0 : silences + +page.isOnline()
-    limit = isTooLarge ? events.length >> 1 || 1 : silences < SILENCES ? Math.min(MAX_EVENTS, limit * 2) : 1
-    if (http && !results && !isTooLarge && !failures) complain(explain('endpoint', http, 'Pristo relay'))
-    if (isTooLarge || results?.some(({ outcome }) => outcome !== 'retry')) failures = 0
-    else {
-      const longestMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures++)
-      pausedUntil = at + (silences < SILENCES ? Math.random() * longestMs : MAX_WAIT_MS)
-    }
-    orderedUntil = Math.max(orderedUntil, at + waitMs)
+    const isSilent = silences >= SILENCES
+    limit = isTooLarge ? events.length >> 1 || 1 : isSilent ? 1 : Math.min(MAX_EVENTS, limit * 2)
 
-    const due = at + Math.max(LEASE_MS, pauseMs())
-    for (const event of events) {
-      const { id } = event
-      const result: Result | undefined = isTooLarge && isAlone ? { id, outcome: 'rejected', code: 'too_large' } : results?.find((one) => one.id === id)
+    const longestMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures)
+    const backoffMs = isProgress ? 0 : isSilent ? MAX_WAIT_MS : Math.random() * longestMs
+    failures = isProgress ? 0 : failures + 1
+    orderedUntil = at + Math.max(leftMs(orderedUntil), waitMs)
+    pausedUntil = Math.max(orderedUntil, at + backoffMs)
+
+    const due = at + Math.max(LEASE_MS, leftMs(pausedUntil))
+    events.forEach((event, nth) => {
+      const result = outcomes[nth]
       holding.land(
         event,
         result?.outcome === 'stored' ? result.outcome : result?.outcome === 'rejected' ? refuse(event, result) : { due },
       )
-    }
+    })
     return holding.sync(0)
   }
 
   const drain = async (): Promise<void> => {
     for (;;) {
-      const count = maySend() && !pauseMs() ? limit : 0
+      const count = maySend() && !leftMs(pausedUntil) ? limit : 0
       pending = await holding.sync(count)
       const events = holding.take(count, FULL_BYTES)
       if (!events[0]) break
       // Keepalive is refused while other scripts hold the budget: after a failure the next request goes without.
       await deliver(events, !(failures & 1))
     }
-    schedule(pauseMs() || (pending ? WINDOW_MS : POLL_MS))
+    schedule(leftMs(pausedUntil) || (pending ? WINDOW_MS : POLL_MS))
   }
 
   const after = (work: Promise<unknown>): Promise<unknown> => (running = Promise.all([running, work]).catch(complain))
@@ -133,7 +135,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
       if (page.isHidden()) queueMicrotask(leave)
     },
     wake: async () => {
-      pausedUntil = 0
+      pausedUntil = orderedUntil
       await run()
       return pending
     },

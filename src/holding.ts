@@ -80,7 +80,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
-  let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
+  let shared = new WeakSet<Stored>() // on disk, where others find them: the lease counts
   let isWriteDue = false
 
   /** What nobody else may touch for so long, oldest first; for ever: what is in memory only. */
@@ -179,7 +179,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     }
 
     if (await outbox.edit(plan)) {
-      for (const written of writes.values()) if (written && 'event' in written) shared.add(written)
+      for (const written of writes.values()) if (written) shared.add(written)
       for (const record of claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else {
       // There is only memory, and what is there is ours.
