@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createDirectSender } from '../src/direct.ts'
+import type { TrackedEvent } from '../src/event.ts'
 import { createTransport } from '../src/sender.ts'
-import { ADA, createPage, makeMany, makeNth, numbersOf } from './support/fakes.ts'
+import { ADA, createDevice, createPage, makeMany, makeNth, numbersOf } from './support/fakes.ts'
 
 const KEY = '11111111-1111-4111-8111-111111111111'
 const POPULATION = '22222222-2222-4222-8222-222222222222'
@@ -11,13 +12,14 @@ const created = () => Response.json({ ok: true, status: 201, statusText: 'Create
 /** @param answers one per request; the last for ever */
 const arrange = ({ baseUrl, hidden = false }: { baseUrl?: string; hidden?: boolean }, ...answers: (() => Response | Promise<Response>)[]) => {
   const requests: { address: string; body: unknown; headers: Headers }[] = []
-  const page = createPage(new Map(), async (address, init) => {
+  const page = createPage(createDevice(), async (address, init) => {
     requests.push({ address, body: JSON.parse(String(init.body)), headers: new Headers(init.headers) })
     return (answers.length > 1 ? answers.shift() : answers[0])?.() ?? created()
   })
   page.hidden = hidden
   const direct = { populationId: POPULATION, apiKey: KEY, ...(baseUrl && { baseUrl }) }
-  return { requests, send: createDirectSender(createTransport(page), page, direct), ids: () => requests.map(({ headers }) => headers.get('X-Request-Id')) }
+  const send = createDirectSender(createTransport(page), page, direct)
+  return { requests, send: (events: TrackedEvent[], keepalive = true) => send(events, keepalive), ids: () => requests.map(({ headers }) => headers.get('X-Request-Id')) }
 }
 
 describe('a request', () => {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { TrackedEvent } from '../src/event.ts'
 import type { Page } from '../src/page.ts'
 import { createSender, createTransport, parseRetryAfter } from '../src/sender.ts'
-import { createPage, makeMany, makeNth, NOON } from './support/fakes.ts'
+import { createDevice, createPage, makeMany, makeNth, NOON } from './support/fakes.ts'
 
 beforeEach(() => void vi.useFakeTimers({ now: NOON }))
 afterEach(() => void vi.useRealTimers())
@@ -12,18 +13,25 @@ const arrange = (answer: () => Response | Promise<Response> = () => Response.jso
     requests.push({ address, init })
     return answer()
   }
-  const transport = createTransport(createPage(new Map(), network))
-  return { requests, transport, send: createSender(transport, '/pristo') }
+  const transport = createTransport(createPage(createDevice(), network))
+  const sender = createSender(transport, '/pristo')
+  return { requests, transport, send: (events: TrackedEvent[], keepalive = true) => sender(events, keepalive) }
 }
 
 describe('a parcel', () => {
-  it('is one POST of JSON that outlives its page', async () => {
+  it('is one POST of JSON that outlives its page and asks for an ack', async () => {
     const { requests, send } = arrange()
     await send(makeMany(2))
     expect(requests).toMatchObject([
       { address: '/pristo', init: { method: 'POST', keepalive: true, headers: { 'Content-Type': 'application/json' } } },
     ])
-    expect(JSON.parse(String(requests[0]?.init.body))).toEqual({ v: 1, sentAt: '2026-07-01T12:00:00.000Z', events: makeMany(2) })
+    expect(JSON.parse(String(requests[0]?.init.body))).toEqual({ v: 1, sentAt: '2026-07-01T12:00:00.000Z', ack: true, events: makeMany(2) })
+  })
+
+  it('does not outlive its page where that was refused before', async () => {
+    const { requests, send } = arrange()
+    await send(makeMany(1), false)
+    expect(requests[0]?.init.keepalive).toBe(false)
   })
 
   it('is on its way before send() returns', () => {
@@ -117,7 +125,7 @@ describe('the room for bodies', () => {
   ])('is less by the bytes in flight and comes back when they are %s', async (_, answer) => {
     const { transport, requests } = arrange(answer)
     const before = transport.room()
-    const sent = transport.post('/pristo', { text: 'שלום' })
+    const sent = transport.post('/pristo', { text: 'שלום' }, true)
     const bytes = Buffer.byteLength(String(requests[0]?.init.body))
     expect([bytes, before - transport.room()]).toEqual([19, 19])
     await sent
@@ -129,7 +137,7 @@ describe('the room for bodies', () => {
     const body = new ReadableStream({ start: (controller) => void (end = () => controller.close()) })
     const { transport } = arrange(() => new Response(body))
     const before = transport.room()
-    const sent = transport.post('/pristo', {})
+    const sent = transport.post('/pristo', {}, true)
     await vi.advanceTimersByTimeAsync(1_000)
     expect(transport.room()).toBe(before - 2)
     end()

@@ -1,7 +1,8 @@
 /** What browser rooms are handed in tests: a page, a way out that answers by script, events. */
 import type { Batch, Contact, Result } from '../../src/contract.ts'
 import type { TrackedEvent } from '../../src/event.ts'
-import type { Outbox, StoredRecord } from '../../src/outbox.ts'
+import { LEASE_MS } from '../../src/holding.ts'
+import type { Outbox, Stored, StoredRecord, Writes } from '../../src/outbox.ts'
 import type { Page } from '../../src/page.ts'
 import type { Reply, Send } from '../../src/sender.ts'
 
@@ -19,40 +20,103 @@ export const makeNth = (nth: number, change: Partial<TrackedEvent> = {}): Tracke
   ...change,
 })
 
+/** The same, tracked while nobody was identified. */
+export const makeNobodys = (nth: number): TrackedEvent => {
+  const { contact: _, ...event } = makeNth(nth)
+  return event
+}
+
 /** So many events, from the first on. */
 export const makeMany = (count: number): TrackedEvent[] => Array.from({ length: count }, (_, at) => makeNth(at + 1))
 
 /** Numbers of events made by {@link makeNth}. */
 export const numbersOf = (events: { id: string }[]): number[] => events.map(({ id }) => Number(id.slice(-12)))
 
-/** What is in an outbox, oldest first. Changes nothing. */
-export const peek = async (outbox: Outbox): Promise<StoredRecord[]> => {
-  const found: StoredRecord[] = []
-  await outbox.edit((record) => {
-    found.push(record)
-    return record
-  }, [])
-  return found.sort((a, b) => (a.event.id < b.event.id ? -1 : 1))
+/** An event as `track()` hands it on: for the tab that made it alone, as long as a lease is. */
+export const recordOf = (event: TrackedEvent, change: Partial<StoredRecord> = {}): StoredRecord => ({
+  event,
+  due: Date.now() + LEASE_MS,
+  epoch: 0,
+  ...change,
+})
+
+/** Everything in an outbox, in the order of its keys. Changes nothing. */
+export const readAll = async (outbox: Outbox): Promise<Stored[]> => {
+  let found: Stored[] = []
+  await outbox.edit((stored) => {
+    found = stored
+    return []
+  })
+  return found
 }
+
+/** The events in an outbox, oldest first. Changes nothing. */
+export const peek = async (outbox: Outbox): Promise<StoredRecord[]> =>
+  (await readAll(outbox)).flatMap((one) => ('event' in one ? [one] : []))
+
+/**
+ * The queue in memory, for all tabs of a test. Like a database it gives and keeps copies, and answers later.
+ * @param durable whether it is a disk that works; one that does not is never asked what to write
+ */
+export const createMemoryOutbox = (durable: boolean): Outbox => {
+  const stored = new Map<string, Stored>()
+  const write = (writes: Writes): void => {
+    for (const [key, value] of writes) {
+      if (value) stored.set(key, structuredClone(value))
+      else stored.delete(key)
+    }
+  }
+  const use = async (work: () => void): Promise<boolean> => {
+    await Promise.resolve()
+    if (durable) work()
+    return durable
+  }
+  return {
+    put: (writes) => use(() => write(writes())),
+    edit: (plan) => use(() => write(plan([...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => structuredClone(value))))),
+    leave: () => {},
+  }
+}
+
+/** What the tabs and pages of one site share on a device. */
+export interface Device {
+  storage: Map<string, string>
+  cookies: Map<string, string>
+}
+
+export const createDevice = (): Device => ({ storage: new Map(), cookies: new Map() })
 
 export interface FakePage extends Page {
   hidden: boolean
+  /** Going, or in the back/forward cache: hidden too. */
+  gone: boolean
+  online: boolean
+  /** Whether there is no room in its `localStorage`. */
+  full: boolean
 }
 
 /**
- * A page that is seen until its `hidden` is set.
- * @param storage the device's: tabs and later pages share it
+ * A page that is seen until its `hidden` or `gone` is set.
  * @param answer the network; nobody answers where it is left out
  */
-export const createPage = (storage = new Map<string, string>(), answer?: Page['fetch']): FakePage => {
+export const createPage = ({ storage, cookies }: Device = createDevice(), answer?: Page['fetch']): FakePage => {
   const page: FakePage = {
     hidden: false,
+    gone: false,
+    online: true,
+    full: false,
     fetch: answer ?? (() => Promise.reject(new TypeError('offline'))),
     read: (key) => JSON.parse(storage.get(key) ?? '[]'),
-    write: (key, value) => void storage.set(key, JSON.stringify(value)),
-    erase: (key) => void storage.delete(key),
+    write: (key, value) => !page.full && storage.set(key, JSON.stringify(value)),
+    erase: (name) => {
+      storage.delete(name)
+      cookies.delete(name)
+    },
+    cookies: () => [...cookies].map(([name, value]) => `${name}=${value}`).join('; '),
     keys: (prefix) => [...storage.keys()].filter((key) => key.startsWith(prefix)),
-    isHidden: () => page.hidden,
+    isHidden: () => page.hidden || page.gone,
+    isGone: () => page.gone,
+    isOnline: () => page.online,
     idb: indexedDBStandIn,
     listen: () => () => {},
   }
@@ -90,7 +154,7 @@ export interface ScriptedSender {
   room(): number
   send: Send
   /** Parcels in the order in which they left, and when. */
-  parcels: { at: number; events: TrackedEvent[] }[]
+  parcels: { at: number; events: TrackedEvent[]; keepalive: boolean }[]
   free: number
 }
 
@@ -100,8 +164,8 @@ export const createScriptedSender = (...scripts: Script[]): ScriptedSender => {
     parcels: [],
     free: 59_900,
     room: () => sender.free,
-    send: async (events) => {
-      sender.parcels.push({ at: Date.now(), events })
+    send: async (events, keepalive) => {
+      sender.parcels.push({ at: Date.now(), events, keepalive })
       const script = (scripts.length > 1 ? scripts.shift() : scripts[0]) ?? answerAll
       return script(events)
     },
