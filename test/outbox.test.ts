@@ -1,12 +1,18 @@
 import { IDBFactory } from 'fake-indexeddb'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { createMemoryOutbox, createOutbox, type StoredRecord } from '../src/outbox.ts'
-import { makeNth, numbersOf, peek } from './support/fakes.ts'
+import type { Visitor } from '../src/contact.ts'
+import { createOutbox, type Outbox, type Stored, type StoredRecord } from '../src/outbox.ts'
+import { createMemoryOutbox, makeNth, numbersOf, peek, readAll, recordOf } from './support/fakes.ts'
 
-const record = (nth: number, due = 0): StoredRecord => ({ event: makeNth(nth), due })
+const record = (nth: number, due = 0): StoredRecord => recordOf(makeNth(nth), { due })
 
-const arrange = (idb: IDBFactory = new IDBFactory()) => ({ idb, outbox: createOutbox(idb, () => true) })
+const keyOf = (nth: number): string => makeNth(nth).id
 
+const arrange = (idb: IDBFactory = new IDBFactory(), mayUse = () => true) => ({ idb, outbox: createOutbox(idb, mayUse) })
+
+const put = (outbox: Outbox, ...records: StoredRecord[]) => outbox.put(() => records.map((one) => [one.event.id, one]))
+
+/** What a page of a later time finds. */
 const stored = async (idb: IDBFactory) => (await peek(createOutbox(idb, () => true))).map(({ event, due }) => [...numbersOf([event]), due])
 
 describe.each([
@@ -15,80 +21,166 @@ describe.each([
 ])('the queue %s', (_, open) => {
   it('gives records back oldest first, whatever the order in which they came', async () => {
     const outbox = open()
-    expect(await outbox.put([record(3), record(1)])).toBe(true)
-    await outbox.put([record(2)])
-    const seen: StoredRecord[] = []
-    await outbox.edit((one) => (seen.push(one), one), [])
-    expect(numbersOf(seen.map(({ event }) => event))).toEqual([1, 2, 3])
+    expect(await put(outbox, record(3), record(1))).toBe(true)
+    await put(outbox, record(2))
+    expect(numbersOf((await peek(outbox)).map(({ event }) => event))).toEqual([1, 2, 3])
   })
 
-  it('keeps one record of an id: the last that was put', async () => {
+  it('keeps one value of a key: the last that was put', async () => {
     const outbox = open()
-    await outbox.put([record(1, 5)])
-    await outbox.put([record(1, 6)])
+    await put(outbox, record(1, 5))
+    await put(outbox, record(1, 6))
     expect(await peek(outbox)).toEqual([record(1, 6)])
   })
 
-  it('replaces, removes and leaves as the plan says', async () => {
+  it('keeps a visitor among the events', async () => {
     const outbox = open()
-    await outbox.put([record(1), record(2), record(3)])
-    const plans = new Map<number | undefined, StoredRecord | undefined>([[1, record(1, 9)], [2, undefined]])
-    const plan = (one: StoredRecord) => (([nth]) => (plans.has(nth) ? plans.get(nth) : one))(numbersOf([one.event]))
-    expect(await outbox.edit(plan, [])).toBe(true)
-    expect(await peek(outbox)).toEqual([record(1, 9), record(3)])
+    const visitor: Visitor = { rev: 1, epoch: 0, contact: { id: 'u_1' }, known: true }
+    await put(outbox, record(1))
+    await outbox.put(() => [['visitor', visitor]])
+    expect(await readAll(outbox)).toEqual([record(1), visitor])
   })
 
-  it('adds extra records only where there is none of that id', async () => {
+  it('adds, replaces, removes and leaves as a plan says, which sees everything', async () => {
     const outbox = open()
-    await outbox.put([record(1, 5)])
-    await outbox.edit((one) => one, [record(1, 99), record(2, 7)])
-    expect(await peek(outbox)).toEqual([record(1, 5), record(2, 7)])
+    await put(outbox, record(1), record(2), record(3))
+    const answer = await outbox.edit((all) => [
+      [keyOf(1), record(1, 9)],
+      [keyOf(2), undefined],
+      [keyOf(4), record(4, all.length)],
+    ])
+    expect([answer, await peek(outbox)]).toEqual([true, [record(1, 9), record(3), record(4, 3)]])
   })
 
-  it('plans extra records like the others', async () => {
+  it('asks what to write when it writes, not before', async () => {
     const outbox = open()
-    await outbox.edit((one) => (one.due ? { ...one, due: 8 } : undefined), [record(1), record(2, 7)])
-    expect(await peek(outbox)).toEqual([record(2, 8)])
+    const records = [record(1)]
+    const written = outbox.put(() => records.map((one) => [one.event.id, one]))
+    records.push(record(2))
+    await written
+    expect(await peek(outbox)).toEqual([record(1), record(2)])
+  })
+
+  it('keeps copies: what a page changes later is not changed there', async () => {
+    const outbox = open()
+    const one = record(1)
+    await put(outbox, one)
+    one.due = 99
+    expect(await peek(outbox)).toEqual([record(1)])
   })
 })
 
 describe('the queue in IndexedDB', () => {
   it('outlives its connection', async () => {
     const { idb, outbox } = arrange()
-    await outbox.put([record(1, 5)])
+    await put(outbox, record(1, 5))
     expect(await stored(idb)).toEqual([[1, 5]])
   })
 
   it('never plans on the same state in two tabs', async () => {
     const { idb, outbox } = arrange()
-    await outbox.put([record(1)])
+    await put(outbox, record(1))
     const tabs = [outbox, createOutbox(idb, () => true)]
-    await Promise.all(tabs.map((tab) => tab.edit((one) => ({ ...one, due: one.due + 1 }), [])))
+    await Promise.all(tabs.map((tab) => tab.edit((all) => all.flatMap((one) => ('due' in one ? [[keyOf(1), record(1, one.due + 1)]] : [])))))
     expect(await stored(idb)).toEqual([[1, 2]])
+  })
+
+  it('uses one connection for all', async () => {
+    const { idb, outbox } = arrange()
+    const open = vi.spyOn(idb, 'open')
+    await Promise.all([put(outbox, record(1)), put(outbox, record(2)), peek(outbox)])
+    await put(outbox, record(3))
+    expect(open).toHaveBeenCalledTimes(1)
   })
 
   it('does not block whoever deletes the database, and works on in a new one', async () => {
     const { idb, outbox } = arrange()
-    await outbox.put([record(1)])
+    await put(outbox, record(1))
     await new Promise((resolve, reject) => {
       const request = idb.deleteDatabase('pristo')
       request.onsuccess = resolve
       request.onblocked = reject
     })
-    await outbox.put([record(2)]) // the first may find the connection dead
-    await outbox.put([record(3)])
-    expect(await stored(idb)).toContainEqual([3, 0])
+    expect(await put(outbox, record(2))).toBe(true)
+    expect(await stored(idb)).toEqual([[2, 0]])
+  })
+})
+
+describe('an operation that fails', () => {
+  /** A disk that has been used, and its connection. */
+  const use = async (mayUse = () => true) => {
+    const { idb, outbox } = arrange(new IDBFactory(), mayUse)
+    const open = vi.spyOn(idb, 'open')
+    await put(outbox, record(1))
+    const opened: IDBOpenDBRequest = open.mock.results[0]?.value
+    return { idb, outbox, open, db: opened.result }
+  }
+
+  it('is tried once more on a fresh connection: one that died without a word costs nothing', async () => {
+    const { idb, outbox, db } = await use()
+    db.close()
+    expect(await put(outbox, record(2))).toBe(true)
+    expect(await stored(idb)).toEqual([[1, 0], [2, 0]])
   })
 
-  it('opens a connection anew that died without a word', async () => {
-    const { idb, outbox } = arrange()
-    const open = vi.spyOn(idb, 'open')
-    await outbox.put([record(1)])
-    const opened: IDBOpenDBRequest = open.mock.results[0]?.value
-    opened.result.close()
-    expect(await outbox.put([record(2)])).toBe(false)
-    expect(await outbox.put([record(3)])).toBe(true)
+  it('is tried once more where its transaction was aborted', async () => {
+    const { idb, outbox } = await use()
+    let tries = 0
+    const answer = await outbox.edit(() => {
+      if (!tries++) outbox.leave()
+      return [[keyOf(2), record(2)]]
+    })
+    expect([answer, tries, await stored(idb)]).toEqual([true, 2, [[1, 0], [2, 0]]])
+  })
+
+  it('twice is not tried a third time, and the next operation is', async () => {
+    const { idb, outbox, db, open } = await use()
+    db.close()
+    open.mockImplementationOnce(() => expect.fail('UnknownError'))
+    expect(await put(outbox, record(2))).toBe(false)
+    expect(await put(outbox, record(3))).toBe(true)
     expect(await stored(idb)).toEqual([[1, 0], [3, 0]])
+  })
+
+  it('is not tried again where nothing may be used any more', async () => {
+    let mayUse = true
+    const { idb, outbox, db, open } = await use(() => mayUse)
+    db.close()
+    const answer = put(outbox, record(2))
+    mayUse = false
+    expect([await answer, open.mock.calls.length, await stored(idb)]).toEqual([false, 1, [[1, 0]]])
+  })
+})
+
+describe('a page that goes', () => {
+  it('aborts an edit that is unfinished: it is neither planned nor written, now or later', async () => {
+    let isGone = false
+    const { idb, outbox } = arrange(new IDBFactory(), () => !isGone)
+    await put(outbox, record(1))
+    const plan = vi.fn((): [string, Stored | undefined][] => [[keyOf(1), undefined]])
+    const answer = outbox.edit(plan)
+    for (let turn = 0; turn < 9; turn++) await Promise.resolve() // it has begun, and nobody has answered
+    isGone = true
+    outbox.leave()
+    expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([false, [], [[1, 0]]])
+  })
+
+  it('leaves in peace what is finished, and what was never begun', async () => {
+    const { idb, outbox } = arrange()
+    outbox.leave()
+    await put(outbox, record(1))
+    await outbox.edit(() => [[keyOf(2), record(2)]])
+    outbox.leave()
+    expect(await stored(idb)).toEqual([[1, 0], [2, 0]])
+  })
+
+  it.fails('begins no transaction on a connection that comes too late', async () => {
+    let isGone = false
+    const { idb, outbox } = arrange(new IDBFactory(), () => !isGone)
+    const answer = outbox.edit(() => [[keyOf(1), record(1)]])
+    isGone = true
+    outbox.leave()
+    expect([await answer, await stored(idb)]).toEqual([false, []])
   })
 })
 
@@ -120,17 +212,28 @@ describe('where storage fails', () => {
     ['throws', () => opening(() => expect.fail('denied'))],
     ['rejects', newer],
     ['never settles', () => opening(silent)],
-  ])('an open() that %s is a false within 3 s', async (_, makeIdb) => {
+  ])('an open() that %s is a false within twice 3 s', async (_, makeIdb) => {
     const answers: boolean[] = []
     const { outbox } = arrange(makeIdb())
-    void outbox.put([record(1)]).then((answer) => answers.push(answer))
-    void outbox.edit((one) => one, []).then((answer) => answers.push(answer))
-    await vi.advanceTimersByTimeAsync(3_000)
+    void put(outbox, record(1)).then((answer) => answers.push(answer))
+    void outbox.edit(() => []).then((answer) => answers.push(answer))
+    await vi.advanceTimersByTimeAsync(6_000)
     expect(answers).toEqual([false, false])
   })
 
+  it('a connection that never answers is left for a fresh one after 3 s', async () => {
+    const idb = new IDBFactory()
+    vi.spyOn(idb, 'open').mockImplementationOnce(silent)
+    const answers: boolean[] = []
+    void put(arrange(idb).outbox, record(1)).then((answer) => answers.push(answer))
+    await vi.advanceTimersByTimeAsync(2_999)
+    expect(answers).toEqual([])
+    await vi.advanceTimersByTimeAsync(50)
+    expect(answers).toEqual([true])
+  })
+
   it('a missing IndexedDB is a false', async () => {
-    expect(await createOutbox(JSON.parse('null'), () => true).put([record(1)])).toBe(false)
+    expect(await put(createOutbox(JSON.parse('null'), () => true), record(1))).toBe(false)
   })
 })
 
@@ -139,11 +242,11 @@ describe('while nothing may be stored', () => {
     const idb = new IDBFactory()
     let mayUse = false
     const outbox = createOutbox(idb, () => mayUse)
-    expect(await outbox.put([record(1)])).toBe(false)
-    expect(await outbox.edit((one) => one, [record(1)])).toBe(false)
+    expect(await put(outbox, record(1))).toBe(false)
+    expect(await outbox.edit(() => [[keyOf(1), record(1)]])).toBe(false)
     expect(await idb.databases()).toEqual([])
     mayUse = true
-    expect(await outbox.put([record(2)])).toBe(true)
+    expect(await put(outbox, record(2))).toBe(true)
     expect(await stored(idb)).toEqual([[2, 0]])
   })
 })

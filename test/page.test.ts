@@ -1,0 +1,134 @@
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { openPage } from '../src/page.ts'
+
+beforeEach(() => localStorage.clear())
+afterEach(() => vi.unstubAllGlobals())
+
+const arrange = () => {
+  const consent = { given: true }
+  const page = openPage(() => consent.given)
+  const heard: string[] = []
+  onTestFinished(page.listen(() => heard.push('hide'), () => heard.push('show')))
+  onTestFinished(() => void dispatchEvent(new Event('pageshow')))
+  return { page, consent, heard }
+}
+
+const hide = () => vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden')
+
+/** A browser whose requests know no `keepalive`, and what leaves it. */
+const arrangeOld = (takes = true) => {
+  vi.stubGlobal('Request', class {})
+  const beacons: [address: string, body: Blob][] = []
+  const fetched: string[] = []
+  const sendBeacon = (address: string, body: Blob) => (beacons.push([address, body]), takes)
+  vi.stubGlobal('navigator', { onLine: true, sendBeacon })
+  vi.stubGlobal('fetch', async (address: string) => (fetched.push(address), Response.json({})))
+  return { ...arrange(), beacons, fetched }
+}
+
+const POST = { method: 'POST', body: '{"v":1}' }
+
+describe('where keepalive is unknown', () => {
+  it('a page out of sight sends a beacon of JSON, whose answer nobody will see', async () => {
+    const { page, beacons, fetched } = arrangeOld()
+    hide()
+    const answer = await page.fetch('/pristo', POST)
+    const [address, body] = beacons[0] ?? []
+    expect([address, body?.type, await body?.text(), fetched]).toEqual(['/pristo', 'application/json', '{"v":1}', []])
+    expect([answer.type, answer.ok]).toEqual(['error', false])
+  })
+
+  it('a page that is seen fetches, and so sees the answer', async () => {
+    const { page, beacons, fetched } = arrangeOld()
+    await page.fetch('/pristo', POST)
+    expect([beacons, fetched]).toEqual([[], ['/pristo']])
+  })
+})
+
+describe('where keepalive is known', () => {
+  it('no page sends a beacon', async () => {
+    const fetched: string[] = []
+    vi.stubGlobal('fetch', async (address: string) => (fetched.push(address), Response.json({})))
+    vi.stubGlobal('Request', class { get keepalive() { return true } })
+    hide()
+    await arrange().page.fetch('/pristo', POST)
+    expect(fetched).toEqual(['/pristo'])
+  })
+})
+
+describe('what is kept', () => {
+  it('is read, listed and erased by name, in localStorage and among the cookies', () => {
+    const { page } = arrange()
+    page.write('pristo_a', [1])
+    document.cookie = 'pristo_a=1;Path=/'
+    document.cookie = 'other=1;Path=/'
+    expect([page.read('pristo_a'), page.keys('pristo_'), page.cookies()]).toEqual([[1], ['pristo_a'], expect.stringContaining('pristo_a=1')])
+    page.erase('pristo_a')
+    expect([page.read('pristo_a'), page.keys('pristo_'), page.cookies()]).toEqual([[], [], 'other=1'])
+    page.erase('other')
+  })
+
+  it('is not read, listed, written or seen before consent', () => {
+    const { page, consent } = arrange()
+    page.write('pristo_a', 1)
+    document.cookie = 'pristo_a=1;Path=/'
+    consent.given = false
+    expect(page.write('pristo_b', 1)).toBeFalsy()
+    expect([page.keys('pristo_'), page.cookies(), Object.keys(localStorage)]).toEqual([[], '', ['pristo_a']])
+    expect(page.read('pristo_a')).not.toBe(1)
+    page.erase('pristo_a')
+  })
+
+  it('is an empty list where there is no such key or no JSON', () => {
+    const { page } = arrange()
+    localStorage['pristo_a'] = '{'
+    expect([page.read('pristo_a'), page.read('pristo_b')]).toEqual([[], []])
+  })
+})
+
+describe('where the browser denies', () => {
+  it('localStorage, nothing is kept and nothing is thrown', () => {
+    const { page } = arrange()
+    vi.stubGlobal('localStorage', new Proxy({}, {
+      get: () => expect.fail('SecurityError'),
+      set: () => expect.fail('QuotaExceededError'),
+      deleteProperty: () => expect.fail('SecurityError'),
+      ownKeys: () => expect.fail('SecurityError'),
+    }))
+    page.erase('a')
+    expect([page.write('a', 1), page.read('a'), page.keys('a')]).toEqual([undefined, [], []])
+  })
+
+  it('cookies, there are none and nothing is thrown', () => {
+    const { page } = arrange()
+    vi.spyOn(document, 'cookie', 'get').mockImplementation(() => expect.fail('SecurityError'))
+    vi.spyOn(document, 'cookie', 'set').mockImplementation(() => expect.fail('SecurityError'))
+    page.erase('a')
+    expect(page.cookies()).toBe('')
+  })
+})
+
+describe('a page', () => {
+  it('is gone from pagehide to pageshow, and out of sight with it', () => {
+    const { page, heard } = arrange()
+    const states = () => [page.isGone(), page.isHidden()]
+    const before = states()
+    dispatchEvent(new Event('pagehide'))
+    const gone = states()
+    dispatchEvent(new Event('pageshow'))
+    expect([before, gone, states(), heard]).toEqual([[false, false], [true, true], [false, false], ['hide', 'show']])
+  })
+
+  it('that is out of sight is not gone', () => {
+    const { page, heard } = arrange()
+    hide()
+    document.dispatchEvent(new Event('visibilitychange'))
+    expect([page.isGone(), page.isHidden(), heard]).toEqual([false, true, ['hide']])
+  })
+
+  it('hears of the network', () => {
+    const { heard } = arrange()
+    dispatchEvent(new Event('online'))
+    expect(heard).toEqual(['show'])
+  })
+})
