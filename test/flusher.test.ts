@@ -112,6 +112,13 @@ describe('an event', () => {
     expect(await waiting()).toEqual([1])
   })
 
+  it('is not sent again without a pause where the answer is about others', async () => {
+    const { add, pass, times } = arrange(() => answerAll([makeNth(9)]))
+    add(makeNth(1))
+    await pass(4_000)
+    expect(times()).toEqual([2_000, 2_500, 3_500])
+  })
+
   it('is sent without delay where the page is out of sight already', async () => {
     const { add, page, pass, sent } = arrange()
     page.hidden = true
@@ -368,7 +375,7 @@ describe('a clock that is set back', () => {
     expect(sent()).toEqual([[1], [2]])
   })
 
-  it.fails('by hours does not make us deaf to the next Retry-After', async () => {
+  it('by hours does not make us deaf to the next Retry-After', async () => {
     const { add, wake, sent } = arrange((events) => answerAll(events), (events) => ({ ...answerAll(events), waitMs: 60_000 }), (events) => answerAll(events))
     add(makeNth(1))
     await wake()
@@ -437,6 +444,20 @@ describe('a page that goes', () => {
     await pass(10_000)
     leave()
     expect(sizes()).toEqual([3, 3, 3, 3])
+  })
+
+  it('is waited for by a call to send now: what flies is not pending any more when it resolves', async () => {
+    let land = (): void => {}
+    const { add, leave, wake, pass } = arrange((events) => new Promise((resolve) => void (land = () => resolve(answerAll(events)))))
+    add(makeNth(1))
+    leave()
+    const pending: number[] = []
+    void wake().then((count) => pending.push(count))
+    await pass(1_000)
+    expect(pending).toEqual([])
+    land()
+    await pass(0)
+    expect(pending).toEqual([0])
   })
 
   it('spills nothing that the disk has confirmed', async () => {

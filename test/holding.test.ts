@@ -829,12 +829,30 @@ describe('where the disk fails', () => {
     expect(tab.takeAll()).toEqual([1])
   })
 
-  it('after all was planned, nothing is claimed or told twice', async () => {
+  it('after all was planned, and works at the second try, nothing is claimed or told twice', async () => {
     const disk = createMemoryOutbox(true)
-    const { openTab, leave, acknowledge } = arrange({ ...disk, edit: async (plan) => (await disk.edit(plan)) && disk.edit(plan) })
+    const edit = async (plan: Plan) => {
+      plan(await readAll(disk)) // aborted at commit
+      return disk.edit(plan)
+    }
+    const { openTab, leave, acknowledge } = arrange({ ...disk, edit })
     await leave(makeMany(3))
     acknowledge('x', mark(1))
     const tab = openTab()
     expect([await tab.sync(1), tab.takeAll(), tab.gone]).toEqual([2, [2], [[1, 'stored']]])
+  })
+
+  it('after all was planned, what was claimed there is not held: it is still everybody\'s', async () => {
+    const disk = createMemoryOutbox(true)
+    const edit = async (plan: Plan) => {
+      plan(await readAll(disk)) // aborted at commit
+      return false
+    }
+    const { openTab, leave } = arrange(disk)
+    await leave(makeMany(2))
+    const [tab, other] = [openTab({ ...disk, edit }), openTab()]
+    await tab.sync(40)
+    await other.sync(40)
+    expect([tab.takeAll(), other.takeAll()]).toEqual([[], [1, 2]])
   })
 })
