@@ -165,6 +165,17 @@ describe('a decision', () => {
 })
 
 describe('two tabs', () => {
+  it.fails('keep the later decision, though the one of them could write only afterwards', () => {
+    const [a, b] = openTwo()
+    a.page.full = true
+    a.decide(ADA)
+    vi.advanceTimersByTime(1_000)
+    b.decide(BOB)
+    a.page.full = false
+    a.save()
+    expect([a.owner(), b.owner(), b.kept().contact]).toEqual([BOB, BOB, BOB])
+  })
+
   it("see each other's identify() and reset() at the next call", () => {
     const [a, b] = openTwo()
     a.decide(ADA)

@@ -1,16 +1,18 @@
 import { IDBFactory } from 'fake-indexeddb'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { Batch } from '../src/contract.ts'
+import { ackMark, type Batch, type PristoEvent } from '../src/contract.ts'
 import { createPristo, type Options, type Payloads, type Pristo } from '../src/index.ts'
 import { createOutbox } from '../src/outbox.ts'
-import { ADA, NOON, peek, relayAnswer } from './support/fakes.ts'
+import { ADA, NOON, peek, readAll, relayAnswer } from './support/fakes.ts'
 
 const BOB = { id: 'u_2', email: 'bob@example.com' }
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOON })
   vi.stubGlobal('indexedDB', new IDBFactory())
+  vi.stubGlobal('Request', class { get keepalive() { return true } }) // happy-dom's knows none: a page out of sight would send beacons
   localStorage.clear()
+  for (const [name] of document.cookie.matchAll(/[^=; ]+(?==)/g)) document.cookie = `${name}=;Path=/;Expires=${new Date(0).toUTCString()}`
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -45,6 +47,17 @@ const passing = async <T>(work: Promise<T>): Promise<T> => {
   await vi.advanceTimersByTimeAsync(50)
   return work
 }
+
+/** A relay's answer that is decided event by event. */
+const answerEach = (body: unknown, isStored: (event: PristoEvent) => boolean, status: number | undefined = 400): Response => {
+  const { events }: Batch = JSON.parse(String(body))
+  const refusal = { outcome: 'rejected', code: 'invalid_event', message: 'contact has no email', ...(status && { status }) }
+  return Response.json({ v: 1, results: events.map((event) => ({ id: event.id, ...(isStored(event) ? { outcome: 'stored' } : refusal) })) })
+}
+
+const hasEmail = ({ contact }: PristoEvent): boolean => !!contact.email
+
+const nobody = () => Promise.reject(new TypeError('offline'))
 
 const onDisk = async () => (await passing(peek(createOutbox(indexedDB, () => true)))).map(({ event }) => event.type)
 
@@ -111,6 +124,19 @@ describe('an event', () => {
     expect([messages, await onDisk()]).toEqual([[expect.stringContaining('unknown type')], []])
   })
 
+  it('keeps the queue going behind a contact that no batch can hold', async () => {
+    const { identify, track, flushed, relay, seen, told } = arrange()
+    // As browsers and our relay do: 64 KiB with keepalive, or at all.
+    relay.answer = (body) => (String(body).length > 65_536 ? new Response('', { status: 413 }) : relayAnswer(body))
+    identify({ ...ADA, customFields: Object.fromEntries(Array.from({ length: 1_500 }, (_, at) => [`field${at}`, 'x'.repeat(50)])) })
+    track('huge')
+    track('huge too')
+    identify(BOB)
+    track('bobs')
+    expect(await flushed()).toEqual({ delivered: 1, rejected: 2, pending: 0 })
+    expect([seen().at(-1), told.rejected.map(({ code, parked }) => [code, parked])]).toEqual([['bobs', BOB], [['too_large', false], ['too_large', false]]])
+  })
+
   it('arrives where storage is denied', async () => {
     vi.stubGlobal('indexedDB', undefined)
     vi.stubGlobal('localStorage', undefined)
@@ -130,6 +156,146 @@ describe('an event', () => {
     const next = arrange()
     await vi.advanceTimersByTimeAsync(30_000)
     expect(next.seen()).toEqual([['view', ADA]])
+  })
+})
+
+describe('an event that is refused for want of an email or a phone', () => {
+  /** Refused and told. */
+  const park = async () => {
+    const page = arrange()
+    page.relay.answer = (body) => answerEach(body, hasEmail)
+    page.identify({ id: 'u_1' })
+    const id = page.track('view')
+    return { ...page, id, result: await page.flushed() }
+  }
+
+  it('is told once as parked, counts as pending, and is not sent again', async () => {
+    const { id, result, told, flushed, requests } = await park()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect([result, await flushed(), requests.length]).toEqual([
+      { delivered: 0, rejected: 0, pending: 1 },
+      { delivered: 0, rejected: 0, pending: 1 },
+      1,
+    ])
+    expect(told.rejected).toMatchObject([{ event: { id }, parked: true, status: 400, message: 'contact has no email' }])
+  })
+
+  it('holds up none of those behind it', async () => {
+    const { identify, track, flushed, seen } = await park()
+    identify(BOB)
+    track('bobs')
+    expect(await flushed()).toEqual({ delivered: 1, rejected: 0, pending: 1 })
+    expect(seen()).toEqual([['view', { id: 'u_1' }], ['bobs', BOB]])
+  })
+
+  it('is sent again once the same contact has one, and then arrives', async () => {
+    const { id, identify, flushed, arrived, told } = await park()
+    identify(ADA)
+    expect(await flushed()).toEqual({ delivered: 1, rejected: 0, pending: 0 })
+    expect([arrived().at(-1), told.rejected.length, told.delivered.length, await onDisk()]).toEqual([expect.objectContaining({ id, contact: ADA }), 1, 1, []])
+  })
+
+  it('is sent again so by a later page', async () => {
+    const { close } = await park()
+    close()
+    const next = arrange()
+    next.identify(ADA)
+    await next.flushed()
+    expect(next.seen()).toEqual([['view', ADA]])
+  })
+
+  it.each([
+    ['another contact has one', BOB],
+    ['the same contact still has none', { id: 'u_1', name: 'Ada' }],
+  ])('stays where %s', async (_, contact) => {
+    const { identify, flushed, requests } = await park()
+    identify(contact)
+    expect([await flushed(), requests.length, await onDisk()]).toEqual([{ delivered: 0, rejected: 0, pending: 1 }, 1, ['view']])
+  })
+
+  it('by the relay itself is refused for good: no email would help', async () => {
+    const { identify, track, flushed, relay, told } = arrange()
+    relay.answer = (body) => answerEach(body, hasEmail, 0)
+    identify({ id: 'u_1' })
+    track('view')
+    expect(await flushed()).toEqual({ delivered: 0, rejected: 1, pending: 0 })
+    expect(told.rejected.map(({ parked }) => parked)).toEqual([false])
+  })
+})
+
+describe('an event with only an id that is refused', () => {
+  /** Pristo is said to know Ada. */
+  const know = async () => {
+    const page = arrange()
+    page.identify(ADA)
+    page.track('one')
+    await page.flushed()
+    return page
+  }
+
+  it('is sent once more with the details, and nobody is told', async () => {
+    const { track, flushed, relay, seen, told, messages } = await know()
+    relay.answer = (body) => answerEach(body, hasEmail)
+    track('two')
+    expect(await flushed()).toEqual({ delivered: 1, rejected: 0, pending: 0 })
+    expect([seen().slice(1), told.rejected, messages]).toEqual([[['two', { id: 'u_1' }], ['two', ADA]], [], []])
+  })
+
+  it('is told if that is refused as well', async () => {
+    const { track, flushed, relay, seen, told } = await know()
+    relay.answer = (body) => relayAnswer(body, 'rejected')
+    track('two')
+    expect(await flushed()).toEqual({ delivered: 0, rejected: 1, pending: 0 })
+    expect([seen().slice(1), told.rejected.map(({ event, parked }) => [event.type, event.contact, parked])]).toEqual([
+      [['two', { id: 'u_1' }], ['two', ADA]],
+      [['two', ADA, false]],
+    ])
+  })
+
+  it('waits for its contact where another one has taken over since', async () => {
+    const { track, identify, flushed, relay, told, seen } = await know()
+    relay.answer = (body) => answerEach(body, hasEmail)
+    track('two')
+    identify(BOB)
+    expect([(await flushed()).pending, told.rejected.map(({ parked }) => parked)]).toEqual([1, [true]])
+    identify(ADA)
+    expect([(await flushed()).delivered, seen().at(-1)]).toEqual([1, ['two', ADA]])
+  })
+})
+
+describe('an answer that nobody saw', () => {
+  it('costs nothing: the next page reads the ack cookie and does not send again', async () => {
+    const first = arrange()
+    await first.flushed() // what earlier pages left has been looked for
+    first.identify(ADA)
+    const id = first.track('view') ?? ''
+    await vi.advanceTimersByTimeAsync(50)
+    first.relay.answer = () => {
+      document.cookie = `pristo_ack_${ackMark(id)}=${ackMark(id)};Path=/`
+      return new Promise(() => {})
+    }
+    dispatchEvent(new Event('pagehide'))
+    first.close()
+    dispatchEvent(new Event('pageshow'))
+    const next = arrange()
+    await vi.advanceTimersByTimeAsync(30_000)
+    expect([first.seen(), next.seen(), next.told.delivered.map((event) => event.id)]).toEqual([[['view', ADA]], [], [id]])
+    expect([document.cookie, await onDisk()]).toEqual(['', []])
+  })
+
+  it('tells the next page that Pristo has the details', async () => {
+    const first = arrange()
+    first.relay.answer = nobody
+    first.identify(ADA)
+    const id = first.track('one') ?? ''
+    await first.flushed()
+    first.close()
+    document.cookie = `pristo_ack_x=${ackMark(id)};Path=/`
+    const next = arrange()
+    await next.flushed()
+    next.track('two')
+    await next.flushed()
+    expect(next.seen()).toEqual([['two', { id: 'u_1' }]])
   })
 })
 
@@ -170,6 +336,22 @@ describe('a page that goes', () => {
   })
 })
 
+describe('a network that never answers', () => {
+  it('is tried at once when the browser says that it is back', async () => {
+    const { identify, track, relay, seen, requests } = arrange()
+    relay.answer = nobody
+    identify(ADA)
+    track('one')
+    track('two')
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(requests.length).toBe(3)
+    relay.answer = (body) => relayAnswer(body)
+    dispatchEvent(new Event('online'))
+    await vi.advanceTimersByTimeAsync(50)
+    expect([seen().slice(6), requests.length]).toEqual([[['one', ADA], ['two', ADA]], 5])
+  })
+})
+
 describe('a mistake', () => {
   const cases: [title: string, given: Parameters<typeof call> extends [unknown, ...infer Rest] ? Rest : never, message: string][] = [
     ['identify() without a contact', ['identify'], 'contact.id: got undefined undefined; allowed: non-empty string'],
@@ -179,7 +361,7 @@ describe('a mistake', () => {
     ['track() without a type', ['track'], 'type: got undefined undefined; allowed: non-empty string'],
     ['a field that is an object', ['track', 'view', { given: {} }], 'fields.given: got object ; allowed: string, number, boolean, Date; 50 characters'],
     ['51 characters', ['track', 'view', { given: 'x'.repeat(51) }], `fields.given: got string ${'x'.repeat(51)}; allowed: string, number, boolean, Date; 50 characters`],
-    ['20 KB of fields', ['track', 'view', Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [at, 'x'.repeat(50)]))], 'event.length: got number 59055; allowed: 19900'],
+    ['20 KB of fields', ['track', 'view', Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [at, 'x'.repeat(50)]))], 'event.length: got number 59006; allowed: 19900'],
     ['another consent', ['consent', 'yes'], 'consent: got string yes; allowed: /^(granted|pending|denied)$/'],
   ]
 
@@ -198,6 +380,26 @@ describe('a mistake', () => {
   it('in the type or the size refuses the event: no id comes back', () => {
     const { messages: _, ...pristo } = arrange()
     expect([call(pristo, 'track'), call(pristo, 'track', 'view', { given: {} })]).toEqual([undefined, expect.any(String)])
+  })
+
+  const throwOutOfTrack = async (thrown: unknown) => {
+    const { flushed, messages, arrived, ...pristo } = arrange()
+    pristo.identify(ADA)
+    const id = call(pristo, 'track', 'view', { get given() { throw thrown } })
+    pristo.track('after')
+    await flushed()
+    return [id, messages.length, arrived().map(({ type }) => type)]
+  }
+
+  it('that throws an error out of a getter does not throw out of track(), and costs no other event', async () => {
+    expect(await throwOutOfTrack(new Error('mine'))).toEqual([undefined, 1, ['after']])
+  })
+
+  it.fails.each([
+    ['a Symbol', Symbol('mine')],
+    ['an object without a text', Object.create(null)],
+  ])('that throws %s out of a getter does not throw out of track()', async (_, thrown) => {
+    expect(await throwOutOfTrack(thrown)).toEqual([undefined, 1, ['after']])
   })
 
   it.each(['shop.example', 'ftp://shop.example/pristo', '', 'javascript:alert(1)'])('in the endpoint is told, and the default counts: "%s"', async (endpoint) => {
@@ -249,6 +451,45 @@ describe('another visitor', () => {
     track('nobodys')
     expect((await flushed()).pending).toBe(1)
     expect(seen()).toEqual([['adas', ADA], ['bobs', BOB]])
+  })
+
+  it.each(['page', 'tab'])('does not get what had no contact at a reset() on another %s', async (where) => {
+    const first = arrange()
+    first.relay.answer = nobody
+    first.track('nobodys')
+    await first.flushed()
+    if (where === 'page') first.close()
+    const second = arrange()
+    second.reset()
+    if (where === 'page') second.close()
+    const third = where === 'page' ? arrange() : first
+    third.identify(BOB)
+    third.track('bobs')
+    await third.flushed()
+    await vi.advanceTimersByTimeAsync(30_000)
+    expect([...first.seen(), ...second.seen(), ...(third === first ? [] : third.seen())]).toEqual([['bobs', BOB]])
+    expect([...second.told.dropped, ...third.told.dropped][0]).toMatchObject({ event: { type: 'nobodys' }, reason: 'reset' })
+  })
+
+  it('is the one that another tab has identified, at the next call', async () => {
+    const [a, b] = [arrange(), arrange()]
+    a.identify(ADA)
+    b.track('one')
+    a.reset()
+    b.track('two')
+    expect([(await b.flushed()).pending, b.seen()]).toEqual([1, [['one', ADA]]])
+  })
+
+  it('is known though localStorage lost them, as a killed browser does', async () => {
+    const first = arrange()
+    first.identify(ADA)
+    await first.flushed()
+    first.close()
+    localStorage.clear()
+    const next = arrange()
+    next.track('view')
+    await next.flushed()
+    expect(next.seen()).toEqual([['view', ADA]])
   })
 
   it('is forgotten by the next page after reset()', async () => {
@@ -306,6 +547,46 @@ describe('consent', () => {
     expect([requests.length, await onDisk(), localStorage.length]).toEqual([before, [], 0])
   })
 
+  it('that is denied erases at once, though a request is under way, and whatever its answer is', async () => {
+    const { identify, track, consent, relay, flush, told } = arrange()
+    let land = (): void => {}
+    relay.answer = (body) => new Promise((resolve) => void (land = () => resolve(relayAnswer(body))))
+    identify(ADA)
+    track('view')
+    void flush()
+    await vi.advanceTimersByTimeAsync(50)
+    document.cookie = 'pristo_ack_x=000000001;Path=/'
+    consent('denied')
+    await vi.advanceTimersByTimeAsync(50)
+    expect(told.dropped.map(({ event, reason }) => [event.type, reason])).toEqual([['view', 'denied']])
+    expect([await passing(readAll(createOutbox(indexedDB, () => true))), localStorage.length, document.cookie]).toEqual([[], 0, ''])
+    land()
+    await vi.advanceTimersByTimeAsync(50)
+    expect([told.delivered, told.dropped.length, localStorage.length, await onDisk()]).toEqual([[], 1, 0, []])
+  })
+
+  it.fails('that is denied clears the cookies where there is no disk, too', async () => {
+    vi.stubGlobal('indexedDB', undefined)
+    const { consent, flushed } = arrange()
+    document.cookie = 'pristo_ack_x=000000001;Path=/'
+    consent('denied')
+    await flushed()
+    expect(document.cookie).toBe('')
+  })
+
+  it('that is pending does not keep a reset() from being the last word on who was here', async () => {
+    const first = arrange()
+    first.identify(ADA)
+    first.close()
+    await vi.advanceTimersByTimeAsync(1_000)
+    const next = arrange({ consent: 'pending' })
+    next.track('before')
+    next.reset()
+    next.consent('granted')
+    next.track('after')
+    expect([(await next.flushed()).pending, next.seen(), next.told.dropped.map(({ event }) => event.type)]).toEqual([1, [], ['before']])
+  })
+
   it('that is given after a denial begins anew', async () => {
     const { identify, track, consent, flushed, seen } = arrange({ consent: 'denied' })
     identify(ADA)
@@ -330,6 +611,23 @@ describe('a listener', () => {
     track('two')
     expect((await flushed()).delivered).toBe(2)
     expect([heard, told.delivered.length, messages]).toEqual([['one', 'two'], 2, [mine, mine]])
+  })
+
+  it('may call reset() and track() when it hears of a delivery: nothing comes back', async () => {
+    const { identify, track, reset, on, flushed, seen, told } = arrange()
+    const off = on('delivered', () => {
+      off()
+      reset()
+      track('nobodys')
+      identify(BOB)
+      track('bobs')
+    })
+    identify(ADA)
+    track('adas')
+    await flushed()
+    await flushed()
+    expect(seen()).toEqual([['adas', ADA], ['nobodys', BOB], ['bobs', BOB]])
+    expect([told.delivered.map(({ type }) => type), await onDisk()]).toEqual([['adas', 'nobodys', 'bobs'], []])
   })
 
   it('hears nothing once it is taken off; the same function twice is two listeners', async () => {

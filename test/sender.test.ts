@@ -59,6 +59,7 @@ describe('an answer', () => {
     ['null', () => Response.json(null), 200],
     ['a text', () => Response.json('stored'), 200],
     ['results that are no list', () => Response.json({ results: { length: 1 } }), 200],
+    ['a beacon, which nobody sees', () => Response.error(), 0],
     ['a refusal of the whole request', () => Response.json({ v: 1, error: { code: 'forbidden', message: '' } }, { status: 403 }), 403],
   ])('of %s names no outcome', async (_, answer, http) => {
     const reply = await arrange(answer).send(makeMany(1))
@@ -71,6 +72,12 @@ describe('an answer', () => {
 
   it('does not come from a network that fails', async () => {
     expect(await arrange(() => Promise.reject(new TypeError('offline'))).send(makeMany(1))).toBeUndefined()
+  })
+
+  it('does not come from a fetch that a page has patched to throw', async () => {
+    const transport = createTransport(createPage(createDevice(), () => expect.fail('patched')))
+    const before = transport.room()
+    expect([await createSender(transport, '/pristo')(makeMany(1), true), transport.room()]).toEqual([undefined, before])
   })
 
   it('is waited for 10 s and no longer', async () => {
