@@ -7,6 +7,7 @@ beforeEach(() => {
   localStorage.clear()
 })
 afterEach(() => {
+  vi.restoreAllMocks() // at once: the next file's first test shares this document
   vi.useRealTimers()
   vi.unstubAllGlobals()
 })
