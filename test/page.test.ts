@@ -7,7 +7,6 @@ beforeEach(() => {
   localStorage.clear()
 })
 afterEach(() => {
-  vi.restoreAllMocks() // at once: the next file's first test shares this document
   vi.useRealTimers()
   vi.unstubAllGlobals()
 })
@@ -110,8 +109,14 @@ describe('where the browser denies', () => {
 
   it('cookies, there are none and nothing is thrown', () => {
     const { page } = arrange()
-    vi.spyOn(document, 'cookie', 'get').mockImplementation(() => expect.fail('SecurityError'))
-    vi.spyOn(document, 'cookie', 'set').mockImplementation(() => expect.fail('SecurityError'))
+    vi.stubGlobal('document', {
+      get cookie() {
+        return expect.fail('SecurityError')
+      },
+      set cookie(_) {
+        expect.fail('SecurityError')
+      },
+    })
     page.erase('a')
     expect(page.cookies()).toBe('')
   })
