@@ -306,6 +306,16 @@ describe('a claim', () => {
     expect([await tab.sync(0), tab.takeAll()]).toEqual([5, []])
   })
 
+  it('is a lease like any: the disk has it, so that no spill does, and it ends', async () => {
+    const { openTab, leave, spilled } = arrange()
+    await leave([makeNth(1)])
+    const tab = openTab()
+    await tab.sync(40)
+    tab.spill()
+    vi.advanceTimersByTime(LEASE_MS)
+    expect([spilled(), tab.takeAll()]).toEqual([[], []])
+  })
+
   it('passes over what is parked and what has no contact', async () => {
     const { outbox, openTab, leave } = arrange()
     await leave([makeNobodys(1), makeNth(3)])
@@ -321,6 +331,45 @@ describe('a claim', () => {
     const tab = openTab()
     await tab.sync(40)
     expect(tab.takeAll()).toEqual([2])
+  })
+})
+
+describe('while the disk answers', () => {
+  /** The plan of a sync is carried out, and nobody knows it yet. */
+  const arrangeSlow = async () => {
+    let answer = (): void => {}
+    const disk = createMemoryOutbox(true)
+    const edit = async (plan: Plan) => {
+      await disk.edit(plan)
+      return new Promise<boolean>((resolve) => void (answer = () => resolve(true)))
+    }
+    const { openTab, spilled } = arrange(disk)
+    const tab = openTab({ ...disk, edit })
+    tab.add(makeNth(1))
+    await settle()
+    vi.advanceTimersByTime(LEASE_MS - 1)
+    const synced = tab.sync(40)
+    await settle()
+    const finish = () => {
+      answer()
+      return synced
+    }
+    return { ...tab, spilled, finish }
+  }
+
+  it('what is delivered does not come back', async () => {
+    const { land, finish, takeAll } = await arrangeSlow()
+    land(1)
+    await finish()
+    expect(takeAll()).toEqual([])
+  })
+
+  it('what lands keeps what it landed with', async () => {
+    const { land, finish, spill, spilled } = await arrangeSlow()
+    land(1, { due: NOON + 60_000 })
+    await finish()
+    spill()
+    expect(spilled()).toEqual([1])
   })
 })
 
@@ -749,6 +798,29 @@ describe('a spill', () => {
   })
 })
 
+describe('a tab that finds nothing to change', () => {
+  it('writes nothing: neither what others hold, nor what it holds for long enough, nor the visitor', async () => {
+    const disk = createMemoryOutbox(true)
+    const writes: string[] = []
+    const edit = (plan: Plan) =>
+      disk.edit((stored) => {
+        const planned = [...plan(stored)]
+        writes.push(...planned.map(([key]) => key))
+        return planned
+      })
+    const { openTab, leave } = arrange(disk)
+    await leave([makeNth(2)], NOON + 12_000)
+    const tab = openTab({ ...disk, edit })
+    tab.identity.decide(ADA)
+    tab.add(makeNth(1))
+    await settle()
+    await tab.sync(40)
+    expect(writes).toEqual(['visitor'])
+    await tab.sync(40)
+    expect(writes).toEqual(['visitor'])
+  })
+})
+
 describe('the visitor', () => {
   const mirrorOf = async (outbox: Outbox) => (await readAll(outbox)).filter((one) => 'rev' in one)
 
@@ -808,6 +880,17 @@ describe('where the disk fails', () => {
     expect([tab.gone, await tab.sync(40), tab.takeAll()]).toEqual([[[1, 'stored']], 0, []])
   })
 
+  it('after it had worked, what it had is taken from memory as well', async () => {
+    const flaky = createFlaky()
+    const tab = arrange(flaky).openTab()
+    tab.add(makeNth(1))
+    await settle()
+    flaky.fails = true
+    vi.advanceTimersByTime(LEASE_MS)
+    await tab.sync(40)
+    expect(tab.takeAll()).toEqual([1])
+  })
+
   it('for a while, it gets what memory holds when it works again', async () => {
     const flaky = createFlaky()
     const { openTab, onDisk } = arrange(flaky)
@@ -835,11 +918,13 @@ describe('where the disk fails', () => {
       plan(await readAll(disk)) // aborted at commit
       return disk.edit(plan)
     }
-    const { openTab, leave, acknowledge } = arrange({ ...disk, edit })
+    const { openTab, leave, acknowledge } = arrange(disk)
     await leave(makeMany(3))
     acknowledge('x', mark(1))
-    const tab = openTab()
+    const [tab, other] = [openTab({ ...disk, edit }), openTab()]
     expect([await tab.sync(1), tab.takeAll(), tab.gone]).toEqual([2, [2], [[1, 'stored']]])
+    await other.sync(40)
+    expect(other.takeAll()).toEqual([3])
   })
 
   it('after all was planned, what was claimed there is not held: it is still everybody\'s', async () => {
