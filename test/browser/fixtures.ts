@@ -4,7 +4,8 @@ import { engines } from '../support/browsers/find.mjs'
 import { launch, type Browser, type Page } from '../support/browsers/index.ts'
 import type { StoredEvent } from '../support/pristo-api.ts'
 import { startSite, type Site } from '../support/site.ts'
-import { html, LATER, TAG, WATCH } from './pages.ts'
+import type { FlushResult } from '../../src/index.ts'
+import { html, LATER, TAG, WATCH, type Complaint } from './pages.ts'
 
 export { expect }
 
@@ -76,3 +77,53 @@ export const countTo = (length: number): number[] => Array.from({ length }, (_, 
 
 /** Events that have arrived, by their field `n`, in the order of their making. */
 export const sorted = (numbers: number[]): number[] => [...numbers].sort((a, b) => a - b)
+
+/** Tracks so many `page_view`s, whose field `n` counts from `from`. */
+export const trackCount = (page: Page, count: number, from = 0): Promise<void> =>
+  page.evaluate(
+    ({ first, end }) => {
+      for (let n = first; n < end; n++) window.pristo?.track?.('page_view', { n })
+    },
+    { first: from, end: from + count },
+  )
+
+/** Sends what can be sent now. */
+export const flush = (page: Page): Promise<FlushResult | undefined> => page.evaluate(() => window.pristo?.flush?.())
+
+/** The page has thrown nothing, and left no rejection unhandled. */
+export const expectCalm = async (page: Page): Promise<void> => {
+  const complaints: Complaint[] = await page.evaluate(() => window.complaints)
+  expect(complaints.filter(({ kind }) => kind === 'uncaught' || kind === 'unhandled')).toEqual([])
+}
+
+/** A later visit, once every lease has run out, sends what is left; each of the first `count` events is then stored once. */
+export const expectOnce = async (site: Site, page: Page, count: number): Promise<void> => {
+  await page.goto(`${site.url}/later`)
+  await drain(page)
+  expect(sorted(numbersOf(site.api.events()))).toEqual(countTo(count))
+}
+
+/** Everything in the origin's databases, as a page without the snippet sees it. */
+export const recordsOnDisk = (page: Page): Promise<unknown[]> =>
+  page.evaluate(async () => {
+    const settle = <T>(request: IDBRequest<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result)
+        request.onerror = () => reject(request.error)
+      })
+    const records: unknown[] = []
+    // Opening one that is not there would make it.
+    for (const { name = '' } of await indexedDB.databases()) {
+      const database = await settle(indexedDB.open(name))
+      for (const store of database.objectStoreNames) records.push(...(await settle(database.transaction(store).objectStore(store).getAll())))
+      database.close()
+    }
+    return records
+  })
+
+/** The field `n` of each event on disk. */
+export const numbersOnDisk = async (page: Page): Promise<number[]> =>
+  (await recordsOnDisk(page)).flatMap((record) => {
+    const { event } = Object(record)
+    return event ? [Number(event.customFields.n)] : []
+  })

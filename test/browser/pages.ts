@@ -15,6 +15,25 @@ export const STUB = `<script>
 /** Before the tag: a clock that is a lease (15 s) and a second ahead. The relay corrects clocks only from a minute on. */
 export const LATER = '<script>{ const now = Date.now; Date.now = () => now() + 16_000 }</script>'
 
+/** Before the tag: every clock of the page is so many milliseconds ahead, or behind. */
+export const clock = (aheadMs: number): string => `<script>{
+  const Real = Date
+  const now = () => Real.now() + ${aheadMs}
+  window.Date = class extends Real {
+    constructor(...given) { given.length ? super(...given) : super(now()) }
+    static now() { return now() }
+  }
+}</script>`
+
+/** Before the tag: timers run so many times as fast, so that a wait of 3 s for a dead disk costs a test little. */
+export const haste = (times: number): string => `<script>{
+  const set = setTimeout
+  window.setTimeout = (work, ms, ...given) => set(work, ms / ${times}, ...given)
+}</script>`
+
+/** Runs a function of its own, which sees nothing of its surroundings, in the page: what comes before the tag is what the tag finds. */
+export const run = (work: () => void): string => `<script>(${work})()</script>`
+
 /** What a page complained about, and how. */
 export interface Complaint {
   kind: 'error' | 'warn' | 'uncaught' | 'unhandled' | 'csp'

@@ -7,21 +7,27 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { createRelay } from '../../src/relay/index.ts'
+import { createRelay, type Relay } from '../../src/relay/index.ts'
 import { startPristoApi, type PristoApi } from './pristo-api.ts'
 
 /** How the relay fails, from the browser's side. The relay and the API themselves are well. */
-export type RelayFault =
+export type RelayFault = (
   /** The connection is cut before the relay hears of the request. */
   | { mode: 'down' }
+  /** The same, and the request is on record. */
+  | { mode: 'cut' }
   /** A proxy in front of the relay answers instead of it. */
-  | { mode: 'status'; status: number; headers?: Record<string, string> }
+  | { mode: 'status'; status: number; headers?: Record<string, string>; body?: string }
   /** The relay does all its work, and the answer is lost. */
   | { mode: 'drop-answer' }
   /** The answer leaves this much after the relay's work: the page may be gone by then. */
   | { mode: 'late-answer'; delayMs: number }
   /** The request is read, and nothing ever comes back. */
   | { mode: 'hang' }
+) & {
+  /** Which requests it hits, of those that are read. Default: all. */
+  when?: (request: RelayRequest) => boolean
+}
 
 /** One POST that reached the relay, or what stands in front of it. */
 export interface RelayRequest {
@@ -40,6 +46,8 @@ export interface Site {
   serve(path: string, text: string, headers?: Record<string, string>): void
   /** How the relay, which takes the POSTs of any path, fails from now on; `null` ends it. */
   relayFault(fault: RelayFault | null): void
+  /** From now on another relay serves, which remembers nothing of what the last one delivered. */
+  restartRelay(): void
   requests(): RelayRequest[]
   /** Everything that was sent to the browser: status lines aside, all headers and bodies. */
   sent(): string
@@ -56,7 +64,8 @@ const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascrip
 /** Starts site, relay and API on ports of their own. Rejects where `dist` is not built. */
 export const startSite = async (): Promise<Site> => {
   const api = await startPristoApi()
-  const relay = createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
+  const startRelay = (): Relay => createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
+  let relay = startRelay()
   const texts = new Map(
     Object.entries(FILES).map(([path, file]) => [path, { text: readFileSync(new URL(file, dist), 'utf8'), headers: {} }]),
   )
@@ -73,13 +82,16 @@ export const startSite = async (): Promise<Site> => {
   }
 
   const relayed = async (incoming: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
-    const current = fault
-    if (current?.mode === 'down') return void incoming.socket.destroy()
+    const scripted = fault
+    if (scripted?.mode === 'down') return void incoming.socket.destroy()
     const body = await readBody(incoming)
     const headers = flatten(incoming.headers)
-    requests.push({ path: url.pathname, headers, body, at: Date.now() })
+    const request: RelayRequest = { path: url.pathname, headers, body, at: Date.now() }
+    requests.push(request)
+    const current = scripted?.when?.(request) === false ? null : scripted
+    if (current?.mode === 'cut') return void incoming.socket.destroy()
     if (current?.mode === 'hang') return
-    if (current?.mode === 'status') return reply(response, current.status, current.headers ?? {}, '')
+    if (current?.mode === 'status') return reply(response, current.status, current.headers ?? {}, current.body ?? '')
 
     const answer = await relay(new Request(url, { method: 'POST', headers, body }))
     const text = await answer.text()
@@ -112,6 +124,9 @@ export const startSite = async (): Promise<Site> => {
     serve: (path, text, headers = {}) => void texts.set(path, { text, headers }),
     relayFault: (next) => {
       fault = next
+    },
+    restartRelay: () => {
+      relay = startRelay()
     },
     requests: () => [...requests],
     sent: () => sent.join('\n'),
