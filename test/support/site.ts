@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { createRelay, type Relay } from '../../src/relay/index.ts'
 import { startPristoApi, type PristoApi } from './pristo-api.ts'
@@ -48,7 +49,17 @@ export interface Site {
   relayFault(fault: RelayFault | null): void
   /** From now on another relay serves, which remembers nothing of what the last one delivered. */
   restartRelay(): void
+  /** Never answers what is asked of this path, by whatever method. */
+  hold(path: string): void
+  /** Cuts every connection that waits for an answer that never comes. */
+  cut(): void
   requests(): RelayRequest[]
+  /** How many POSTs have come, also those that were cut before anybody read them. */
+  asked(): number
+  /** How many POSTs the relay is at work on, or will be answered later; those that hang are not among them. */
+  busy(): number
+  /** Path and query of each GET. */
+  visits(): string[]
   /** Everything that was sent to the browser: status lines aside, all headers and bodies. */
   sent(): string
   close(): Promise<void>
@@ -71,7 +82,17 @@ export const startSite = async (): Promise<Site> => {
   )
   const sent: string[] = []
   const requests: RelayRequest[] = []
+  const visits: string[] = []
+  const held = new Set<string>()
+  const hanging = new Set<Socket>()
+  let asked = 0
+  let busy = 0
   let fault: RelayFault | null = null
+
+  const hang = ({ socket }: IncomingMessage): void => {
+    hanging.add(socket)
+    socket.once('close', () => hanging.delete(socket))
+  }
 
   const reply = (response: ServerResponse, status: number, headers: Record<string, string>, body: string): void => {
     sent.push(JSON.stringify(headers), body)
@@ -83,6 +104,7 @@ export const startSite = async (): Promise<Site> => {
 
   const relayed = async (incoming: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
     const scripted = fault
+    asked++
     if (scripted?.mode === 'down') return void incoming.socket.destroy()
     const body = await readBody(incoming)
     const headers = flatten(incoming.headers)
@@ -90,7 +112,7 @@ export const startSite = async (): Promise<Site> => {
     requests.push(request)
     const current = scripted?.when?.(request) === false ? null : scripted
     if (current?.mode === 'cut') return void incoming.socket.destroy()
-    if (current?.mode === 'hang') return
+    if (current?.mode === 'hang') return hang(incoming)
     if (current?.mode === 'status') return reply(response, current.status, current.headers ?? {}, current.body ?? '')
 
     const answer = await relay(new Request(url, { method: 'POST', headers, body }))
@@ -102,7 +124,12 @@ export const startSite = async (): Promise<Site> => {
 
   const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(incoming.url ?? '/', `http://${incoming.headers.host}`)
-    if (incoming.method === 'POST') return relayed(incoming, response, url)
+    if (held.has(url.pathname)) return hang(incoming)
+    if (incoming.method === 'POST') {
+      busy++
+      return relayed(incoming, response, url).finally(() => busy--)
+    }
+    visits.push(url.pathname + url.search)
     const found = texts.get(url.pathname)
     if (!found) return reply(response, 404, {}, 'not found')
     reply(response, 200, { 'Content-Type': typeOf(url.pathname), ...found.headers }, found.text)
@@ -128,7 +155,14 @@ export const startSite = async (): Promise<Site> => {
     restartRelay: () => {
       relay = startRelay()
     },
+    hold: (path) => void held.add(path),
+    cut: () => {
+      for (const socket of hanging) socket.destroy()
+    },
     requests: () => [...requests],
+    asked: () => asked,
+    busy: () => busy,
+    visits: () => [...visits],
     sent: () => sent.join('\n'),
     close: async () => {
       const closed = once(server, 'close')

@@ -4,8 +4,8 @@ import { toExpression, type Browser, type Page } from './browser.ts'
 import type { Start } from './find.mjs'
 import { until } from './until.ts'
 
-// `--no-sandbox`: Chromium refuses to run as root with one, and CI containers are root. The rest keeps it from phoning home.
-const CHROMIUM_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+/** `--no-sandbox`: Chromium refuses to run as root with one, and CI containers are root. The rest keeps it from phoning home. */
+export const CHROMIUM_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 // Playwright turns the back/forward cache off, which visitors have.
 const CHROMIUM_NOT = ['--disable-back-forward-cache']

@@ -2,12 +2,11 @@
  * WebKitGTK, through its own WebDriver on a virtual display: a small W3C WebDriver client over `fetch`.
  * Playwright cannot drive a stock WebKit. Reference: https://www.w3.org/TR/webdriver2/
  */
-import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { Readable } from 'node:stream'
 import { toExpression, type Browser, type Page, type Profile } from './browser.ts'
 import type { Start } from './find.mjs'
+import { start, startDisplay, stop } from './process.ts'
 import { until } from './until.ts'
 
 /** Longest command, milliseconds. A session without a display never answers at all. */
@@ -20,10 +19,9 @@ type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) 
 
 /** Starts display and driver; each profile is a browser of its own. Rejects where it cannot. */
 export const startWebKit = async ({ driver, binary, display }: Extract<Start, { by: 'webdriver' }>): Promise<Browser> => {
-  const screen = start(display, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'])
-  const DISPLAY = `:${(await firstLine(screen)).trim()}`
+  const { screen, env } = await startDisplay(display)
   const port = await freePort()
-  const server = start(driver, [`--port=${port}`], { DISPLAY })
+  const server = start(driver, [`--port=${port}`], env)
   const command = createClient(`http://127.0.0.1:${port}`)
   await until('WebKitWebDriver to start', () => command('GET', '/status').then(() => true, () => false))
 
@@ -109,30 +107,6 @@ const createClient =
 const parse = <T extends object>(value: unknown, key: keyof T): T => {
   if (typeof value === 'object' && value !== null && key in value) return value as T
   throw new Error(`WebKit: no ${String(key)} in ${JSON.stringify(value)}`)
-}
-
-/** A process with a group of its own, which its children join: what dies, dies as a whole. */
-const start = (file: string, args: string[], env: Record<string, string> = {}): ChildProcess => {
-  const child = spawn(file, args, { detached: true, stdio: ['ignore', 'ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
-  process.once('exit', () => kill(child))
-  return child
-}
-
-const kill = (child: ChildProcess): void => {
-  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL')
-}
-
-const stop = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = once(child, 'exit')
-  kill(child)
-  await ended
-}
-
-const firstLine = async (child: ChildProcess): Promise<string> => {
-  const pipe = child.stdio[3] as Readable
-  const [line] = await Promise.race([once(pipe, 'data'), once(child, 'exit').then(() => Promise.reject(new Error(`${child.spawnfile} ended at once`)))])
-  return String(line)
 }
 
 const freePort = async (): Promise<number> => {

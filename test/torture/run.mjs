@@ -1,0 +1,28 @@
+// @ts-check
+/**
+ * `npm run torture`: builds what is tested, and this test, and runs it.
+ * `node test/torture/run.mjs [--short] [--engine chromium] [--fault 'part of its name']`; both may be given several times.
+ */
+import * as esbuild from 'esbuild'
+import { fileURLToPath } from 'node:url'
+import { build } from '../../build.mjs'
+
+process.chdir(fileURLToPath(new URL('../..', import.meta.url)))
+
+// A bundle over its limit is another test's business.
+for (const { faults } of await build()) for (const fault of faults) console.warn(`build: ${fault}`)
+
+// Two levels deep, as the source is, and where packages are found.
+const outfile = fileURLToPath(new URL('../../dist/torture/main.mjs', import.meta.url))
+await esbuild.build({
+  entryPoints: ['test/torture/main.ts'],
+  outfile,
+  bundle: true,
+  packages: 'external',
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  sourcemap: 'inline',
+  logLevel: 'warning',
+})
+await import(outfile)
