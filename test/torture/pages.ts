@@ -42,11 +42,6 @@ const HOG = `<script>
   for (let i = 0; i < 2; i++) fetch('/hog', { method: 'PUT', body: 'x'.repeat(30_000), keepalive: true }).catch(() => {})
 </script>`
 
-/** Waits for a word of another tab, and goes where that says, with its own number at the end. */
-const SIGNAL = (tab: number): string => `${HEAD}<script>
-  addEventListener('storage', ({ key, newValue }) => { if (key === 'go') location.href = newValue + ${tab} })
-</script>`
-
 /** Tells the site by a request: nobody drives this page. */
 const DRIVE = `<script>addEventListener('load', () => {
   const [first, count] = ['first', 'count'].map((name) => Number(new URLSearchParams(location.search).get(name)))
@@ -76,7 +71,6 @@ export const pages: Record<string, string> = {
 }
 
 for (let tab = 0; tab < TABS; tab++) {
-  pages[`/signal/${tab}`] = SIGNAL(tab)
   // By its address the site knows which tab a batch comes from.
   pages[`/tab/${tab}`] = page(LATER, TAG.replace('"/pristo"', `"/pristo/tab/${tab}"`))
 }

@@ -7,6 +7,7 @@ import * as esbuild from 'esbuild'
 import { fileURLToPath } from 'node:url'
 import { build } from '../../build.mjs'
 
+process.setSourceMapsEnabled(true)
 process.chdir(fileURLToPath(new URL('../..', import.meta.url)))
 
 // A bundle over its limit is another test's business.

@@ -40,6 +40,6 @@ export const printTable = (faults: readonly Fault[], engines: readonly Engine[],
   for (const { fault, engine, kind, problem, notes } of sorted) {
     const where = `${fault.name} · ${nameOf(engine)}`
     if (problem !== undefined) console.log(`${kind}: ${where}: ${problem}`)
-    for (const note of notes) console.log(`note: ${where}: ${note}`)
+    for (const note of new Set(notes)) console.log(`note: ${where}: ${note} (× ${notes.filter((other) => other === note).length})`)
   }
 }

@@ -42,7 +42,7 @@ export interface World {
   stored(limitMs?: number): Promise<void>
   /** Waits until the site has been asked so many times more than when this was called the last time. */
   asked(count: number): Promise<void>
-  /** Closes all tabs, and comes back later until nothing waits on the device and nothing more arrives. */
+  /** Closes all tabs, and comes back later until nothing waits on the device. The world ends with this in any case. */
   settle(): Promise<void>
   /** A folder that is gone with the world. */
   folder(): string
@@ -108,30 +108,31 @@ export const inWorld = async (options: Options, act: (world: World) => Promise<v
   const isEmpty = (page: Page): Promise<boolean> =>
     page.evaluate(async () => (await window.pristo?.flush?.())?.pending === 0)
 
+  const later = (): number => (aheadMs += LEASE_OVER_MS)
+
   const idle = (): Promise<void> => until('the relay to end its work', () => site.busy() === 0, SETTLE_MS)
 
-  /** A later visit, for as long as something waits, or as it is worth while. Whether nothing waits any more. */
-  const visit = async (limitMs: number): Promise<boolean> => {
-    aheadMs += LEASE_OVER_MS
-    const page = await open(`/later?ahead=${aheadMs}`)
-    const found = await until('the device to be empty', () => isEmpty(page), limitMs).then(() => true, () => false)
+  /** A later visit: until nothing has waited, and nothing more arrived, for so long. Whether it came to that. */
+  const visit = async (forMs: number): Promise<boolean> => {
+    const page = await open(`/later?ahead=${later()}`)
+    let count = -1
+    let since = 0
+    const isOver = async (): Promise<boolean> => {
+      if (!(await isEmpty(page)) || count !== numbers().length) since = Date.now()
+      count = numbers().length
+      return Date.now() - since >= forMs
+    }
+    const found = await until('the device to be empty', isOver, VISIT_MS).then(() => true, () => false)
     await close(page)
     await idle()
     return found
   }
 
-  /** Waits until flushing on a page has added nothing for a while. */
-  const quiet = async (): Promise<void> => {
-    aheadMs += LEASE_OVER_MS
-    const page = await open(`/later?ahead=${aheadMs}`)
-    let count = -1
-    let since = Date.now()
-    await until('an end of what arrives', async () => {
-      if (!(await isEmpty(page)) || count !== numbers().length) since = Date.now()
-      count = numbers().length
-      return Date.now() - since > quietMs
-    }, SETTLE_MS)
-    await close(page)
+  const settle = async (forMs = 0): Promise<void> => {
+    for (const page of tabs) await close(page)
+    await idle()
+    const end = Date.now() + SETTLE_MS
+    while (!(await visit(forMs))) if (Date.now() > end) return note(`after ${SETTLE_MS / 1000} s of visits events still waited on the device`)
   }
 
   const world: World = {
@@ -160,18 +161,13 @@ export const inWorld = async (options: Options, act: (world: World) => Promise<v
       )
       take(count)
     },
-    later: () => (aheadMs += LEASE_OVER_MS),
+    later,
     stored: (limitMs = 60_000) => until('every event to be stored', () => new Set(numbers()).size >= tracked.size, limitMs),
     asked: async (count) => {
       await until('the site to be asked', () => site.asked() >= asked + count)
       asked = site.asked()
     },
-    settle: async () => {
-      for (const page of tabs) await close(page)
-      await idle()
-      const end = Date.now() + SETTLE_MS
-      while (!(await visit(VISIT_MS))) if (Date.now() > end) return note(`after ${SETTLE_MS / 1000} s of visits events still waited on the device`)
-    },
+    settle: () => settle(),
     folder: () => {
       const folder = mkdtempSync(join(tmpdir(), 'pristo-torture-'))
       folders.push(folder)
@@ -181,10 +177,7 @@ export const inWorld = async (options: Options, act: (world: World) => Promise<v
 
   try {
     await act(world)
-    if (profile) {
-      await world.settle()
-      await quiet()
-    }
+    if (profile) await settle(quietMs)
     await idle()
     return reckon(site, tracked)
   } finally {
