@@ -4,7 +4,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Engine, Page } from '../support/browsers/index.ts'
-import { openStandalone } from '../support/browsers/standalone.ts'
+import { openStandalone, type Standalone } from '../support/browsers/standalone.ts'
 import { until } from '../support/browsers/until.ts'
 import type { RelayFault, RelayRequest } from '../support/site.ts'
 import { TABS } from './pages.ts'
@@ -18,8 +18,9 @@ export interface Size {
 
 export interface Fault {
   name: string
-  /** Of `npm test`, and of the torture run: 1000 events or more. */
-  short: Size
+  /** For `npm test`; absent where it adds nothing there that is worth its time. */
+  short?: Size
+  /** 1000 events or more. */
   full: Size
   /** Why an engine cannot be made to do it. */
   whyNot?: Partial<Record<Engine, string>>
@@ -116,15 +117,55 @@ const idsIn = (body: string): string[] => Array.from(body.matchAll(/"id":"([\da-
 const told = (world: World, what: string): Promise<void> =>
   until(`a page to tell ${what}`, () => world.site.visits().includes(`/told?${what}`), RECOVERY_MS)
 
-/** Opens a page in a browser that nobody drives, waits until it tells something and some time more, and kills the browser. */
-const openAndKill = async (world: World, folder: string, path: string, word: string, afterMs: number): Promise<void> => {
+/** Opens a page in a browser that nobody drives, waits until it tells something, does something to it, and kills the browser. */
+const openAndKill = async (world: World, folder: string, { path, word }: Script, act: (browser: Standalone) => unknown = () => undefined): Promise<void> => {
   const browser = await openStandalone(world.engine, folder, world.site.url + path)
   try {
     await told(world, word)
-    await wait(afterMs)
+    await act(browser)
   } finally {
     await browser.kill()
   }
+}
+
+/** A page that drives itself, and what it tells when it has done so. */
+interface Script {
+  path: string
+  word: string
+}
+
+const track = (world: World, count: number): Script => {
+  const first = world.take(count)
+  return { path: `/drive?first=${first}&count=${count}`, word: `tracked=${first}&refused=0` }
+}
+
+const drain = (world: World): Script => {
+  const ahead = world.later()
+  return { path: `/drain?ahead=${ahead}`, word: `empty=${ahead}` }
+}
+
+/** Something happens to a browser that has just tracked; it is killed, and two later visits start it again. */
+const whileStandalone =
+  (act: (browser: Standalone, world: World) => unknown): Fault['drive'] =>
+  async (world, events, round) => {
+    const folder = world.folder()
+    halfWay(world, round)
+    await openAndKill(world, folder, track(world, events), (browser) => act(browser, world))
+    recover(world)
+    await openAndKill(world, folder, drain(world))
+    // It would send again what the first has left.
+    await openAndKill(world, folder, drain(world))
+  }
+
+/** By turns the device has the only copy, and a batch is under way. */
+const halfWay = ({ site }: World, round: number): void => {
+  if (isEven(round)) site.relayFault({ mode: 'down' })
+  else site.api.fail({ delayMs: 20 })
+}
+
+const recover = ({ site }: World): void => {
+  site.relayFault(null)
+  site.api.fail(null)
 }
 
 /** Kills the page's renderer, and nothing else. */
@@ -191,38 +232,35 @@ export const faults: readonly Fault[] = [
   {
     name: 'SIGKILL of the browser 1 s after track()',
     short: { rounds: 1, events: 50 },
-    full: { rounds: 7, events: 150 },
-    drive: async (world, events, round) => {
-      const folder = world.folder()
-      // By turns the device has the only copy, and a batch is under way.
-      if (isEven(round)) world.site.relayFault({ mode: 'down' })
-      else world.site.api.fail({ delayMs: 20 })
-      const first = world.take(events)
-      await openAndKill(world, folder, `/drive?first=${first}&count=${events}`, `tracked=${first}&refused=0`, REACTION_MS)
-      world.site.relayFault(null)
-      world.site.api.fail(null)
-      // Twice: the second visit would send again what the first had left.
-      for (const ahead of [world.later(), world.later()]) await openAndKill(world, folder, `/drain?ahead=${ahead}`, `empty=${ahead}`, 0)
-    },
+    full: { rounds: 3, events: 340 },
+    drive: whileStandalone(() => wait(REACTION_MS)),
   },
   {
-    name: 'renderer crash',
+    name: 'renderer crash, and on in the same browser',
     short: { rounds: 1, events: 50 },
     full: { rounds: 20, events: 50 },
     whyNot: {
-      firefox: 'Playwright loses the whole browser with one content process (1.64.1, Firefox 153); about:crashcontent is not there in a release',
-      webkit: 'WebKitWebDriver ends the session with one web process (WebKitGTK 2.50)',
+      firefox: 'Playwright loses the whole browser with one of its content processes (1.64.1, Firefox 153)',
+      webkit: 'its driver ends the session with one of its web processes (WebKitGTK 2.50)',
     },
     drive: async (world, events, round) => {
-      if (isEven(round)) world.site.relayFault({ mode: 'down' })
-      else world.site.api.fail({ delayMs: 20 })
+      halfWay(world, round)
       const page = await world.open()
       await world.track(page, events)
       await crash(page)
-      world.site.relayFault(null)
-      world.site.api.fail(null)
+      recover(world)
       await world.settle()
     },
+  },
+  {
+    name: 'SIGKILL of all renderers 1 s after track()',
+    full: { rounds: 3, events: 340 },
+    drive: whileStandalone(async (browser, { site }) => {
+      await wait(REACTION_MS)
+      browser.crash()
+      // The browser itself lives on, and hears what is answered.
+      await until('the relay to answer', () => site.busy() === 0)
+    }),
   },
   {
     name: 'offline for three page loads',
@@ -313,7 +351,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'API resetting before it stored',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 8, events: 125 },
     drive: async (world, events) => {
       world.site.api.fail({ reset: 'before', times: 2 })
@@ -338,7 +375,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'ten tabs over one backlog, one killed mid-batch',
-    short: { rounds: 1, events: 100 },
     full: { rounds: 3, events: 350 },
     drive: async (world, events) => {
       world.site.api.fail({ delayMs: 10 })
@@ -413,10 +449,13 @@ export const faults: readonly Fault[] = [
     mayRepeat: true,
     short: { rounds: 1, events: 50 },
     full: { rounds: 8, events: 125 },
-    drive: async (world, events) => {
+    drive: async (world, events, round) => {
       world.site.api.fail({ reset: 'after', times: 2 })
+      await world.asked(0)
       const page = await world.open()
       await world.track(page, events)
+      await world.asked(1)
+      if (isEven(round)) return world.settle()
       await world.stored(RECOVERY_MS)
       await world.close(page)
     },

@@ -37,7 +37,7 @@ const within = <T>(work: Promise<T>): Promise<T> => {
 }
 
 const runCell = async (fault: Fault, engine: Engine, browser: Browser): Promise<Cell> => {
-  const { rounds, events } = values.short ? fault.short : fault.full
+  const { rounds, events } = (values.short && fault.short) || fault.full
   const notes: string[] = []
   const began = Date.now()
   const end = (): Pick<Cell, 'fault' | 'engine' | 'seconds' | 'notes'> => ({ fault, engine, notes, seconds: (Date.now() - began) / 1000 })
@@ -82,7 +82,7 @@ const createLane = (engine: Engine, chosen: readonly Fault[]) => {
 
 const main = async (): Promise<boolean> => {
   const began = Date.now()
-  const chosen = faults.filter(({ name }) => values.fault.some((part) => name.toLowerCase().includes(part.toLowerCase())))
+  const chosen = faults.filter(({ name, short }) => (short || !values.short) && values.fault.some((part) => name.toLowerCase().includes(part.toLowerCase())))
   const wanted = engines.filter((engine) => values.engine.includes(engine))
   const missing = wanted.filter((engine) => 'lacks' in findBrowser(engine))
   const lanes = wanted.filter((engine) => !missing.includes(engine)).map((engine) => createLane(engine, chosen))
