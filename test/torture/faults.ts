@@ -115,7 +115,9 @@ const idsIn = (body: string): string[] => Array.from(body.matchAll(/"id":"([\da-
 
 /** Waits until the site was told something by a page that nobody drives. */
 const told = (world: World, what: string): Promise<void> =>
-  until(`a page to tell ${what}`, () => world.site.visits().includes(`/told?${what}`), RECOVERY_MS)
+  until(`a page to tell ${what}`, () => world.site.visits().includes(`/told?${what}`), RECOVERY_MS).catch((error: Error) => {
+    throw new Error(`${error.message}; asked for last: ${world.site.visits().slice(-5).join(' ')}`)
+  })
 
 /** Opens a page in a browser that nobody drives, waits until it tells something, does something to it, and kills the browser. */
 const openAndKill = async (world: World, folder: string, { path, word }: Script, act: (browser: Standalone) => unknown = () => undefined): Promise<void> => {
@@ -382,10 +384,12 @@ export const faults: readonly Fault[] = [
       const { path } = await first(world, since)
       const victim = tabs[Number(path.split('/').at(-1))]
       if (!victim) throw new Error(`no tab sends to ${path}`)
-      await (world.engine === 'chromium' ? crash(victim) : world.close(victim))
+      if (world.engine === 'chromium') await crash(victim)
+      await world.close(victim)
       if (world.site.busy() === 0) world.note('the batch was over before the tab was')
       world.site.api.fail(null)
       await world.stored(RECOVERY_MS)
+      for (const tab of tabs) if (tab !== victim) await world.close(tab)
       world.note(`${resent(world, since)} ids reached the relay twice`)
     },
   },
@@ -413,7 +417,8 @@ export const faults: readonly Fault[] = [
       await world.track(page, events / 3)
       await page.back()
       await until('the first page', () => page.evaluate(() => location.pathname === '/' && 'trackFrom' in window))
-      if (!(await page.evaluate(() => 'wasHere' in window))) throw new Error('the page was loaded anew, not kept')
+      const why = await page.evaluate(() => ('wasHere' in window ? undefined : JSON.stringify(performance.getEntriesByType('navigation')[0])))
+      if (why !== undefined) throw new Error(`the page was loaded anew, not kept: ${why}`)
       await world.track(page, events / 3)
       await world.close(page)
     },

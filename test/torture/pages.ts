@@ -51,7 +51,11 @@ const DRIVE = `<script>addEventListener('load', () => {
 
 /** Tells the site when nothing waits on this device any more. */
 const DRAIN = `<script>addEventListener('load', async () => {
-  while ((await pristo.flush()).pending) await new Promise((resolve) => setTimeout(resolve, 100))
+  for (let before, pending; pending !== 0; before = pending) {
+    pending = (await pristo.flush()).pending
+    if (pending !== before) fetch('/told?pending=' + pending)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
   fetch('/told?empty=' + new URLSearchParams(location.search).get('ahead'))
 })</script>`
 

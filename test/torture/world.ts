@@ -118,9 +118,10 @@ export const inWorld = async (options: Options, act: (world: World) => Promise<v
     let count = -1
     let since = 0
     const isOver = async (): Promise<boolean> => {
-      if (!(await isEmpty(page)) || count !== numbers().length) since = Date.now()
+      const isQuiet = (await isEmpty(page)) && count === numbers().length
       count = numbers().length
-      return Date.now() - since >= forMs
+      if (!isQuiet) since = Date.now()
+      return isQuiet && Date.now() - since >= forMs
     }
     const found = await until('the device to be empty', isOver, VISIT_MS).then(() => true, () => false)
     await close(page)
@@ -179,6 +180,8 @@ export const inWorld = async (options: Options, act: (world: World) => Promise<v
     await act(world)
     if (profile) await settle(quietMs)
     await idle()
+    const lost = [...tracked].filter((n) => !numbers().includes(n))
+    if (lost.length) note(`lost: ${lost.join(' ')}`)
     return reckon(site, tracked)
   } finally {
     await profile?.then((one) => one.close()).catch((error: unknown) => note(`its profile could not be closed: ${error}`))
