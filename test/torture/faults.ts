@@ -417,8 +417,8 @@ export const faults: readonly Fault[] = [
       await world.track(page, events / 3)
       await page.back()
       await until('the first page', () => page.evaluate(() => location.pathname === '/' && 'trackFrom' in window))
-      const why = await page.evaluate(() => ('wasHere' in window ? undefined : JSON.stringify(performance.getEntriesByType('navigation')[0])))
-      if (why !== undefined) throw new Error(`the page was loaded anew, not kept: ${why}`)
+      // No browser promises to keep one; that nothing of ours prevents it is a test of test/browser.
+      if (!(await page.evaluate(() => 'wasHere' in window))) world.note('the page was loaded anew, not kept')
       await world.track(page, events / 3)
       await world.close(page)
     },
