@@ -2,6 +2,7 @@
  * Faults × engines: runs every cell, and prints what became of its events.
  * Invariant: the last line is `N passed, N failed`, and a cell that could not be run has failed.
  */
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { engines, findBrowser, nameOf, type Engine } from '../support/browsers/find.mjs'
 import { launch, type Browser } from '../support/browsers/index.ts'
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     short: { type: 'boolean', default: false },
     engine: { type: 'string', multiple: true, default: [...engines] },
     fault: { type: 'string', multiple: true, default: [''] },
+    report: { type: 'string' },
   },
 })
 
@@ -111,6 +113,7 @@ const main = async (): Promise<boolean> => {
   const failed = count('failed') + (isCI ? missing.length * chosen.length : 0) + (chosen.length && wanted.length ? 0 : 1)
   const skipped = count('skipped') + (isCI ? 0 : missing.length * chosen.length)
   console.log(`${cells.length} cells in ${Math.round((Date.now() - began) / 1000)} s`)
+  if (values.report !== undefined) writeFileSync(values.report, JSON.stringify({ passed: count('passed'), failed, skipped }))
   console.log(`${count('passed')} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`)
   return failed === 0
 }

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * `npm run torture`: builds what is tested, and this test, and runs it.
- * `node test/torture/run.mjs [--short] [--engine chromium] [--fault 'part of its name']`; both may be given several times.
+ * `node test/torture/run.mjs [--short] [--engine chromium] [--fault 'part of its name'] [--report counts.json]`;
+ * engines and faults may be several.
  */
 import * as esbuild from 'esbuild'
 import { fileURLToPath } from 'node:url'

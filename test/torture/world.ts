@@ -50,7 +50,7 @@ export interface World {
   note(text: string): void
 }
 
-/** What is to be believed of it. */
+/** Where a world is, and who hears of it. */
 export interface Options {
   engine: Engine
   browser: Browser
