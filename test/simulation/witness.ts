@@ -1,0 +1,309 @@
+/**
+ * What must be true, whatever happened.
+ *
+ * 1. **lost**: an accepted event ends stored, told (`dropped`, `rejected`), or waiting on the device for a contact. It may be
+ *    lost by the world's physics only, judged when a page ends and the event is in no storage:
+ *    - closed or discarded: `localStorage` failed when the page went, or there was no consent to write;
+ *    - crashed or killed: the disk had not been healthy, and the page running, for {@link ON_DISK_MS} since the event;
+ *    - the visitor cleared the site's data, or another script deleted the database.
+ * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
+ *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
+ *    browser had been told was destroyed (data cleared, cookies denied, browser killed before they were on its disk).
+ * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
+ *    data was cleared, the browser was killed or the clock jumped; within one page never.
+ * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
+ *    on its way. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
+ *    The relay stores the events of one request and contact in order.
+ * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
+ * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are.
+ *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
+ * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards.
+ */
+import type { Contact, Result } from '../../src/contract.ts'
+import type { Stored } from './api.ts'
+import type { Person } from './identities.ts'
+import type { Flight, RelayProcess } from './network.ts'
+import type { Device, Page } from './page.ts'
+import { COOKIE_FLUSH_MS } from './storage.ts'
+import type { Time } from './time.ts'
+
+/** An invariant that does not hold. */
+export class Violation extends Error {
+  constructor(
+    readonly invariant: string,
+    readonly story: string,
+  ) {
+    super(`${invariant}: ${story}`)
+  }
+}
+
+/** How a page ended. */
+export type End = 'closed' | 'discarded' | 'crashed' | 'killed'
+
+/** What a page that lives, on a disk that works, needs to have an event on disk: a look at its queue (5 s), a slow operation and its second try. */
+export const ON_DISK_MS = 30_000
+
+/** The browser's own end of a request, milliseconds. */
+const REQUEST_MS = 10_000
+
+/** The relay forgets after this, milliseconds. */
+const DAY_MS = 24 * 3_600_000
+
+/** A tab's hold on an event that waits without being renewed, less a request. */
+const HELD_MS = 5_000
+
+interface Tracked {
+  id: string
+  name: string
+  page: Page
+  at: number
+  people: Person[]
+  isTold: Set<'delivered' | 'rejected' | 'dropped'>
+  toldAt: number
+  stores: Stored[]
+  isRefused: boolean
+  flights: Flight[]
+  /** When the browser first knew that it was stored. */
+  knownAt: number
+  excuse?: string
+  blame?: string
+}
+
+export type Witness = ReturnType<typeof createWitness>
+
+export const createWitness = (parts: { device: Device; time: Time; relay: () => RelayProcess }) => {
+  const { device, time } = parts
+  const events = new Map<string, Tracked>()
+  const order = new Map<Page, Tracked[]>()
+  const orders = new Map<Page, { until: number; clock: number }>()
+  let damagedAt = -Infinity // evidence was destroyed: data cleared, browser killed
+  let clockMovedAt = -Infinity
+  let cookiesFailedAt = -Infinity
+  let diskBrokeAt = -Infinity
+  const pages = new Set<Page>()
+
+  const fail = (invariant: string, story: string): never => {
+    throw new Violation(invariant, story)
+  }
+
+  const isFinished = ({ stores, isTold }: Tracked): boolean => stores.length > 0 || isTold.has('dropped') || isTold.has('rejected')
+
+  /** Ids of events in `localStorage`, and records on disk. */
+  const persisted = (): Map<string, { hasContact: boolean }> => {
+    const found = new Map<string, { hasContact: boolean }>()
+    const take = (value: unknown): void => {
+      const event: unknown = Reflect.get(Object(value), 'event')
+      const id: unknown = Reflect.get(Object(event), 'id')
+      if (typeof id === 'string') found.set(id, { hasContact: Reflect.get(Object(event), 'contact') !== undefined })
+    }
+    device.disk.values().forEach(take)
+    for (const [, text] of device.local.entries()) {
+      if (!text.startsWith('[')) continue
+      const list: unknown = JSON.parse(text)
+      if (Array.isArray(list)) list.forEach(take)
+    }
+    return found
+  }
+
+  const isDiskSound = (): boolean => device.disk.healthySince() <= time.now() - ON_DISK_MS && diskBrokeAt < time.now() - ON_DISK_MS
+
+  const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
+    const relay = last.relay as RelayProcess
+    if (last.answer === 'lost' || (last.answer === 'on its way' && relay.isDead)) return
+    const hasForgotten = last.relay !== next.relay || next.at - last.at > DAY_MS
+    const leftAt = Math.max(...candidates.map(({ at }) => at))
+    const isUnknown = event.knownAt > leftAt
+    // Cookies are on the disk of a browser 30 s later; a clock that jumped may have ended them.
+    const isDestroyed =
+      damagedAt > event.knownAt || cookiesFailedAt >= event.knownAt || clockMovedAt >= event.knownAt
+    if (hasForgotten && (isUnknown || isDestroyed)) return
+    fail(
+      'stored twice',
+      `${event.name}: ${hasForgotten ? 'the relay had been replaced' : 'by the same relay'}, answer to the relay ${last.answer}, ` +
+        `the browser ${isUnknown ? 'did not know' : `had known for ${Math.round(leftAt - event.knownAt)} ms`} when request ${candidates.map(({ nth }) => nth).join('/')} left`,
+    )
+  }
+
+  return {
+    opened: (page: Page): void => {
+      pages.add(page)
+      order.set(page, [])
+    },
+
+    accepted: (page: Page, id: string, name: string, people: Person[]): void => {
+      if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
+      const event: Tracked = {
+        id, name, page, people,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, flights: [], knownAt: Infinity,
+      } // prettier-ignore
+      events.set(id, event)
+      order.get(page)?.push(event)
+    },
+
+    told: (what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
+      const event = events.get(id)
+      if (!event) return
+      if (what === 'delivered' && !event.stores.length) fail('untrue', `${event.name} is told as delivered and was never stored`)
+      event.isTold.add(what)
+      event.toldAt = Math.min(event.toldAt, time.now())
+    },
+
+    dispatched: (flight: Flight): void => {
+      const now = time.now()
+      const order_ = orders.get(flight.page)
+      if (order_ && now < order_.until && order_.clock === device.clockOffMs) {
+        fail('too soon', `request ${flight.nth} left ${Math.round(order_.until - now)} ms before its Retry-After was over`)
+      }
+      if (new Set(flight.ids).size < flight.ids.length) fail('in two requests', `request ${flight.nth} names an event twice`)
+      const isClockSound = clockMovedAt < now - 600_000
+      for (const id of flight.ids) {
+        const event = events.get(id)
+        if (!event) continue
+        for (const other of event.flights) {
+          const isOnItsWay = !other.isOver && now - other.at < REQUEST_MS
+          const isExcused = !isDiskSound() || damagedAt > event.at || !isClockSound
+          if (isOnItsWay && (other.page === flight.page || !isExcused)) {
+            fail('in two requests', `${event.name} left with request ${flight.nth} ${Math.round(now - other.at)} ms after request ${other.nth}, which was still on its way`)
+          }
+        }
+        event.flights.push(flight)
+      }
+      if (flight.isExit || !isClockSound) return
+      const mine = order.get(flight.page) ?? []
+      const hasOthers = [...pages].some((page) => page !== flight.page && page.isAlive())
+      const sent = mine.filter(({ id }) => flight.ids.includes(id))
+      const first = mine.filter((event) => !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
+      for (const early of first) {
+        const overtaking = sent.find(({ at, people }) => at > early.at && people.some((person) => person.ids.size && early.people.includes(person)))
+        if (!overtaking) continue
+        const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (hasOthers && now - early.at > HELD_MS)
+        if (!isElsewhere) fail('overtaken', `${overtaking.name} left with request ${flight.nth} while ${early.name} of the same contact waited`)
+      }
+    },
+
+    overBudget: (page: Page, bytes: number): void => fail('over budget', `page ${page.nth} asked for ${bytes} bytes of keepalive requests at once`),
+
+    /** The head of an answer reached the browser. */
+    answered: (stored: string[]): void => {
+      for (const id of stored) {
+        const event = events.get(id)
+        if (event) event.knownAt = Math.min(event.knownAt, time.now())
+      }
+      if (device.cookies.isDenied) cookiesFailedAt = time.now()
+    },
+
+    read: (flight: Flight, _results: Result[], waitS: number): void => {
+      if (waitS > 0) orders.set(flight.page, { until: time.now() + Math.min(waitS, 3600) * 1000 - 1_500, clock: device.clockOffMs })
+    },
+
+    stored: (next: Stored): void => {
+      const event = events.get(next.id)
+      if (!event) return fail('untrue', `the API got an event that nobody tracked: ${next.id}`)
+      const relay = next.relay as RelayProcess
+      const candidates = [...relay.flights].filter(({ ids }) => ids.includes(next.id))
+      const whose = event.people.some(({ ids }) => ids.has(next.contact.id))
+      if (!whose) {
+        const allowed = event.people.map(({ ids }) => [...ids].join('/') || 'nobody').join(', ')
+        fail('somebody else’s', `${event.name} of ${allowed} was stored as ${next.contact.id}`)
+      }
+      const last = event.stores.at(-1)
+      if (last) judgeSecond(event, last, next, candidates)
+      if (!last) {
+        if (event.isTold.has('dropped') && !event.flights.some(({ at }) => at < event.toldAt) && damagedAt < event.at && isDiskSound()) {
+          fail('untrue', `${event.name} was told as dropped, then sent and stored`)
+        }
+        for (const { ids } of candidates) {
+          for (const id of ids.slice(0, ids.indexOf(next.id))) {
+            const early = events.get(id)
+            const isSame = early?.page === event.page && early.people.some((person) => event.people.includes(person))
+            if (early && isSame && !early.stores.length && !early.isRefused) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
+          }
+        }
+      }
+      event.stores.push(next)
+    },
+
+    refused: (id: string): void => {
+      const event = events.get(id)
+      if (event) event.isRefused = true
+    },
+
+    /** A page is no more. Call it after its storage took what it takes. */
+    ended: (page: Page, how: End, facts: { hasConsent: boolean; couldSpill: boolean; ranUntil: number; grantedAt: number }): void => {
+      const kept = persisted()
+      const { disk } = device
+      for (const event of events.values()) {
+        if (isFinished(event) || event.excuse !== undefined || kept.has(event.id)) continue
+        if (event.page !== page && event.page.isAlive()) continue
+        const soundSince = Math.max(event.at, disk.healthySince(), page.thawedAt, facts.grantedAt)
+        if (!facts.hasConsent) event.excuse = 'there was no consent to keep it'
+        else if (how === 'closed' || how === 'discarded') {
+          if (!facts.couldSpill) event.excuse = `page ${page.nth} went while neither storage worked`
+          else event.blame = `page ${page.nth} was ${how}, localStorage worked, and it was in no storage`
+        } else if (facts.ranUntil - soundSince < ON_DISK_MS) event.excuse = `page ${page.nth} ${how} before the disk could have it`
+        else event.blame = `page ${page.nth} ${how} ${Math.round(facts.ranUntil - soundSince)} ms after it could have been on disk`
+      }
+    },
+
+    /** The site's data is gone: all of it, or the databases. */
+    cleared: (): void => {
+      damagedAt = time.now()
+      for (const event of events.values()) event.excuse ??= 'its data was cleared'
+    },
+
+    /** The browser was killed: its youngest writes to localStorage and cookies are gone. */
+    killed: (): void => {
+      damagedAt = time.now()
+    },
+
+    clockMoved: (): void => {
+      clockMovedAt = time.now()
+    },
+
+    diskBroke: (): void => {
+      diskBrokeAt = time.now()
+    },
+
+    cookiesDenied: (): void => {
+      cookiesFailedAt = time.now()
+    },
+
+    /** Whether nothing is left that could still be sent. */
+    isQuiet: (): boolean => {
+      const kept = persisted()
+      for (const event of events.values()) {
+        if (isFinished(event)) {
+          if (kept.get(event.id)?.hasContact && !event.isTold.has('rejected')) return false
+        } else if (event.excuse === undefined && kept.get(event.id)?.hasContact !== false) return false
+      }
+      return true
+    },
+
+    /** The last judgement. */
+    finish: (): void => {
+      const kept = persisted()
+      for (const event of events.values()) {
+        const left = kept.get(event.id)
+        if (!isFinished(event) && event.excuse === undefined && left?.hasContact !== false) {
+          if (left) fail('lost', `${event.name} still waits on the device although nothing hinders it`)
+          fail('lost', `${event.name}: ${event.blame ?? 'it is nowhere, and nobody said why'}`)
+        }
+        if (event.stores.length && left && !event.isTold.has('rejected')) fail('lost', `${event.name} is stored, and is still in the outbox`)
+      }
+    },
+
+    /** For the end of a run. */
+    count: (): { tracked: number; stored: number; twice: number; excused: number } => {
+      const all = [...events.values()]
+      return {
+        tracked: all.length,
+        stored: all.filter(({ stores }) => stores.length).length,
+        twice: all.filter(({ stores }) => stores.length > 1).length,
+        excused: all.filter((event) => !isFinished(event) && event.excuse !== undefined).length,
+      }
+    },
+
+    contactOf: (contact: Contact): string => contact.id,
+    cookieFlushMs: COOKIE_FLUSH_MS,
+  }
+}
