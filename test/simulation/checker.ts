@@ -25,6 +25,7 @@ export interface Failure {
 export interface Verdict {
   failure?: Failure
   counts: Outcome['counts']
+  steps: number
 }
 
 export type Script = ReturnType<typeof compile>
@@ -43,7 +44,7 @@ export const check = async (script: Script, seed: number, names: readonly string
   )
   if (!outcome) throw new Error('the scenario did not run')
   const failure = failureOf(seed, outcome)
-  return { counts: outcome.counts, ...(failure && { failure }) }
+  return { counts: outcome.counts, steps: outcome.steps, ...(failure && { failure }) }
 }
 
 /** Finds a shorter scenario that violates the same invariant. */

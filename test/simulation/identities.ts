@@ -57,6 +57,7 @@ export const createIdentities = (startedAt: number) => {
     at: (page: Page, at: number, isAlone: boolean): Person[] => {
       const possible = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > at - GRACE_MS)
       const mine = own.get(page)
+      if (mine === latest()) return [mine] // it need not hear of its own decision
       return isAlone && mine && !possible.includes(mine) ? [...possible, mine] : possible
     },
   }

@@ -219,6 +219,7 @@ const main = async () => {
       mutants: { type: 'boolean', default: false },
       'only-mutant': { type: 'string', default: '' },
       plain: { type: 'boolean', default: false },
+      inline: { type: 'boolean', default: false },
     },
   })
   const folder = mkdtempSync(join(tmpdir(), 'pristo-simulation-'))
@@ -264,7 +265,7 @@ const main = async () => {
     console.log(`${done - failures.length + regressions.passed} passed, ${failures.length + regressions.failed} failed`)
     if (failures.length + regressions.failed) process.exitCode = 1
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    if (!process.env.KEEP) rmSync(folder, { recursive: true, force: true }); else console.log(folder)
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createApi, type Stored } from './api.ts'
-import { createIdentities, type Person } from './identities.ts'
+import { createIdentities, GRACE_MS, type Person } from './identities.ts'
 import { createDisk } from './indexeddb.ts'
 import { createWorld, type World } from './network.ts'
 import { Page, type Device } from './page.ts'
@@ -18,6 +18,7 @@ import { createWitness, Violation } from './witness.ts'
 export interface Outcome {
   violation?: Violation
   log: string[]
+  steps: number
   counts: { tracked: number; stored: number; twice: number; excused: number }
   /** Virtual milliseconds that it took until nothing was left. */
   tookMs: number
@@ -29,7 +30,7 @@ const START = Date.parse('2026-07-01T12:00:00Z')
 const PATIENCE_MS = 4 * 3_600_000
 
 /** How long it must have been quiet: a second sending would come within a lease, a look at the queue and the longest way. */
-const QUIET_MS = 60_000
+const QUIET_MS = 40_000
 
 const realTimers = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout }
 
@@ -69,7 +70,7 @@ const install = (): (() => void) => {
 
 let clearTimers: (() => void) | undefined
 
-const FIELDS = { small: 1, kilobyte: 16, big: 250 }
+const FIELDS = { small: 1, big: 120 } // 120 of 50 three-byte characters: 20 KB, three to a batch
 
 /** Persons of the site, as it identifies them. */
 const contactOf = (person: number, details: 'full' | 'more' | 'id'): Record<string, unknown> => ({
@@ -190,9 +191,19 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     return page
   }
 
+  let decided: { page: Page; at: number } | undefined
+  /** Nobody logs in and out in two tabs within a second. */
+  const mayDecide = (page: Page): boolean => {
+    if (decided && decided.page !== page && decided.page.isAlive() && time.now() - decided.at <= GRACE_MS) return false
+    decided = { page, at: time.now() }
+    return true
+  }
+
   const identify = (page: Page, person: number, details: 'full' | 'more' | 'id'): void =>
     page.task(() => {
+      if (!mayDecide(page)) return
       const contact = contactOf(person, details)
+      log(`page ${page.nth}`)(() => `identify ${JSON.stringify(contact)}`)
       identities.identify(page, String(contact.id), time.now())
       page.face?.identify(contact)
     })
@@ -242,8 +253,8 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     tab.page.show()
   }
 
-  const track = (page: Page, count: number, size: 'small' | 'kilobyte' | 'big'): void => {
-    const fields = Object.fromEntries(Array.from({ length: FIELDS[size] }, (_, nth) => [`field${nth}`, '€'.repeat(size === 'small' ? 3 : 18)]))
+  const track = (page: Page, count: number, size: 'small' | 'big'): void => {
+    const fields = Object.fromEntries(Array.from({ length: FIELDS[size] }, (_, nth) => [`field${nth}`, '€'.repeat(size === 'small' ? 3 : 50)]))
     for (let nth = 0; nth < count; nth++) {
       const name = `event ${++tracked}`
       const isAlone = time.now() - device.local.failedAt() < 600_000
@@ -291,6 +302,8 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       case 'reset':
         if (isAwake) {
           tab.page.task(() => {
+            if (!mayDecide(tab.page)) return
+            log(`page ${tab.page.nth}`)(() => 'reset')
             identities.reset(tab.page, time.now())
             tab.page.face?.reset()
           })
@@ -417,7 +430,8 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
 
   /** A frozen page that others wait for is discarded (Chromium: "IndexedDB lock contention"). */
   const evict = (): void => {
-    for (const realm of device.disk.blockers()) {
+    const isAnyFrozen = tabs.some(({ frozenAt }) => frozenAt !== undefined)
+    for (const realm of isAnyFrozen ? device.disk.blockers() : []) {
       const tab = tabs.find(({ page }) => page === realm)
       if (!tab) continue
       end(tab, 'discarded')
@@ -460,7 +474,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       if (!isIdle) quietSince = Infinity
       else quietSince = Math.min(quietSince, time.now())
       isOver = time.now() - quietSince >= QUIET_MS || time.now() - at > PATIENCE_MS
-      time.after(1_000, look)
+      time.after(4_000, look)
     }
     look()
   })
@@ -470,5 +484,5 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
   current = undefined
   clearTimers()
   if (violation) lines.push(`${''.padStart(10)} VIOLATION ${violation.message}`)
-  return { ...(violation && { violation }), log: lines, counts: witness.count(), tookMs: quietSince - at }
+  return { ...(violation && { violation }), log: lines, steps: time.step(), counts: witness.count(), tookMs: quietSince - at }
 }

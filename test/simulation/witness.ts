@@ -105,6 +105,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     return found
   }
 
+  /** Whether two events are one contact's beyond doubt. */
+  const isSameContact = (a: Tracked, b: Tracked): boolean => a.people.length === 1 && b.people.length === 1 && a.people[0] === b.people[0]
+
   const isDiskSound = (): boolean => device.disk.healthySince() <= time.now() - ON_DISK_MS && diskBrokeAt < time.now() - ON_DISK_MS
 
   const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
@@ -174,7 +177,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       const sent = mine.filter(({ id }) => flight.ids.includes(id))
       const first = mine.filter((event) => !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
       for (const early of first) {
-        const overtaking = sent.find(({ at, people }) => at > early.at && people.some((person) => person.ids.size && early.people.includes(person)))
+        const overtaking = sent.find((event) => event.at > early.at && isSameContact(event, early))
         if (!overtaking) continue
         const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (hasOthers && now - early.at > HELD_MS)
         if (!isElsewhere) fail('overtaken', `${overtaking.name} left with request ${flight.nth} while ${early.name} of the same contact waited`)
@@ -215,8 +218,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         for (const { ids } of candidates) {
           for (const id of ids.slice(0, ids.indexOf(next.id))) {
             const early = events.get(id)
-            const isSame = early?.page === event.page && early.people.some((person) => event.people.includes(person))
-            if (early && isSame && !early.stores.length && !early.isRefused) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
+            if (early && early.page === event.page && isSameContact(early, event) && !early.stores.length && !early.isRefused) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
           }
         }
       }
