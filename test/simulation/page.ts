@@ -184,7 +184,8 @@ export class Page implements Realm {
       }
     }
 
-    const math = Object.create(Math, { random: { value: () => random.next() } })
+    // 53 bits, as browsers have them: ids and ack marks are made of these.
+    const math = Object.create(Math, { random: { value: () => (random.next() * 2 ** 21 + random.next()) / 2 ** 21 } })
 
     let timers = 0
     const cancels = new Map<number, () => void>()
