@@ -14,6 +14,8 @@ export interface Person {
   ids: Set<string>
   /** Nobody was identified since it began. */
   isOpen: boolean
+  /** Nobody can say: the page was forbidden to write down who decided what. */
+  isAnyone?: boolean
 }
 
 /** A storage event takes milliseconds; a tab that was asleep gets it when it wakes. */
@@ -49,6 +51,10 @@ export const createIdentities = (startedAt: number) => {
       const recent = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > maybeSince).flatMap(({ ids }) => [...ids])
       if (latest().isOpen) for (const id of recent) latest().ids.add(id)
       else begin(at, recent, true)
+    },
+    /** A decision that may not be written down, for want of consent: the next page cannot know of it. */
+    blur: (): void => {
+      for (const person of people) person.isAnyone = true
     },
     /**
      * Whose an event of this moment may be.

@@ -191,6 +191,8 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     return page
   }
 
+  const isForbidden = (page: Page): boolean => tabs.some((tab) => tab.page === page && tab.consent === 'pending')
+
   let decided: { page: Page; at: number } | undefined
   /** Nobody logs in and out in two tabs within a second. */
   const mayDecide = (page: Page): boolean => {
@@ -205,6 +207,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       const contact = contactOf(person, details)
       log(`page ${page.nth}`)(() => `identify ${JSON.stringify(contact)}`)
       identities.identify(page, String(contact.id), time.now())
+      if (isForbidden(page)) identities.blur()
       page.face?.identify(contact)
     })
 
@@ -305,6 +308,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
             if (!mayDecide(tab.page)) return
             log(`page ${tab.page.nth}`)(() => 'reset')
             identities.reset(tab.page, time.now())
+            if (isForbidden(tab.page)) identities.blur()
             tab.page.face?.reset()
           })
         }

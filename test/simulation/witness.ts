@@ -12,7 +12,7 @@
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
- *    on its way. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
+ *    on its way, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are.
@@ -171,7 +171,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         }
         event.flights.push(flight)
       }
-      if (flight.isExit || !isClockSound) return
+      if (flight.isExit || !isClockSound || !isDiskSound()) return // what is on a disk that fails, nobody can send
       const mine = order.get(flight.page) ?? []
       const hasOthers = [...pages].some((page) => page !== flight.page && page.isAlive())
       const sent = mine.filter(({ id }) => flight.ids.includes(id))
@@ -204,7 +204,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (!event) return fail('untrue', `the API got an event that nobody tracked: ${next.id}`)
       const relay = next.relay as RelayProcess
       const candidates = [...relay.flights].filter(({ ids }) => ids.includes(next.id))
-      const whose = event.people.some(({ ids }) => ids.has(next.contact.id))
+      const whose = event.people.some(({ ids, isAnyone }) => isAnyone || ids.has(next.contact.id))
       if (!whose) {
         const allowed = event.people.map(({ ids }) => [...ids].join('/') || 'nobody').join(', ')
         fail('somebody else’s', `${event.name} of ${allowed} was stored as ${next.contact.id}`)
