@@ -1,8 +1,112 @@
 // @ts-check
 /**
- * Deliberate breakages: each must be noticed by some seed. Texts are exact; one that is not found once is an error.
+ * Deliberate breakages: each must be noticed by some seed. Texts are exact, and one that is not found exactly once is an error,
+ * so that a mutant never survives by having become no mutant at all.
  * @typedef {{ name: string, file: string, edits: [from: string, to: string][] }} Mutant
  */
 
 /** @type {Mutant[]} */
-export const mutants = []
+export const mutants = [
+  {
+    name: 'a new event has no lease',
+    file: 'src/pristo.ts',
+    edits: [['due: Date.now() + LEASE_MS', 'due: 0']],
+  },
+  {
+    name: 'a claim is not written down',
+    file: 'src/holding.ts',
+    edits: [['{ ...judged, due: at + LEASE_MS } : judged', 'judged : judged']],
+  },
+  {
+    name: 'ack cookies are not read',
+    file: 'src/holding.ts',
+    edits: [['const cookies = page.cookies()', "const cookies = ''"]],
+  },
+  {
+    name: 'a batch does not ask for an ack',
+    file: 'src/sender.ts',
+    edits: [['ack: true, ', '']],
+  },
+  {
+    name: 'all that was sent is deleted, not what was stored',
+    file: 'src/flusher.ts',
+    edits: [["result?.outcome === 'stored' ? result.outcome : result", "result?.outcome !== 'rejected' ? 'stored' : result"]],
+  },
+  {
+    name: 'the exit budget is not looked at',
+    file: 'src/flusher.ts',
+    edits: [['holding.take(MAX_EVENTS, room())', 'holding.take(MAX_EVENTS, FULL_BYTES)']],
+  },
+  {
+    name: 'no exit spill',
+    file: 'src/flusher.ts',
+    edits: [['    holding.spill()\n', '']],
+  },
+  {
+    name: 'a spill is thrown away unread',
+    file: 'src/holding.ts',
+    edits: [['for (const key of spills) (page.read(key) as StoredRecord[]).forEach(add)', '']],
+  },
+  {
+    name: 'track() writes nothing',
+    file: 'src/holding.ts',
+    edits: [['(page.isHidden() ? setTimeout : queueMicrotask)(write)', 'void write']],
+  },
+  {
+    name: 'the newest goes first',
+    file: 'src/holding.ts',
+    edits: [['      .sort()\n      .map(([, record]) => record)', '      .sort()\n      .reverse()\n      .map(([, record]) => record)']],
+  },
+  {
+    name: 'a Retry-After is not kept',
+    file: 'src/flusher.ts',
+    edits: [['orderedUntil = at + Math.max(leftMs(orderedUntil), waitMs)', 'orderedUntil = 0 * waitMs']],
+  },
+  {
+    name: 'what is on its way is sent again',
+    file: 'src/holding.ts',
+    edits: [
+      ['            !flying.has(record.event.id) &&\n', ''],
+    ],
+  },
+  {
+    name: 'what is final may come back',
+    file: 'src/holding.ts',
+    edits: [['          done.has(id) || RegExp', '          RegExp']],
+  },
+  {
+    name: 'a due far in the future counts',
+    file: 'src/holding.ts',
+    edits: [['ms > 0 && ms <= LONGEST_WAIT_MS ? ms : 0', 'ms > 0 ? ms : 0']],
+  },
+  {
+    name: 'a logout leaves events without a contact',
+    file: 'src/contact.ts',
+    edits: [['!event.contact && epoch < visitor.epoch', 'false']],
+  },
+  {
+    name: 'a tab does not hear of another one’s login',
+    file: 'src/contact.ts',
+    edits: [['    adopt(page.read(KEY))\n', '']],
+  },
+  {
+    name: 'the relay remembers nothing',
+    file: 'src/relay/dedupe.ts',
+    edits: [["if (claim === 'done') return stored", '']],
+  },
+  {
+    name: 'the relay delivers what is being delivered',
+    file: 'src/relay/dedupe.ts',
+    edits: [["if (claim === 'busy') return retry('in_flight')", '']],
+  },
+  {
+    name: 'the relay goes on after an event that must wait',
+    file: 'src/relay/deliver.ts',
+    edits: [["isHeld = outcome.outcome === 'retry'", 'isHeld = false']],
+  },
+  {
+    name: 'the relay takes any answer for a yes',
+    file: 'src/relay/upstream.ts',
+    edits: [["if (verdict !== 'rejected') return retry(verdict, retryAfterS)", "if (verdict !== 'rejected') return stored"]],
+  },
+]

@@ -69,11 +69,13 @@ export class Page implements Realm {
   /** Set at `pagehide`: the document may still call itself visible. */
   isGone = false
   thawedAt: number
+  readonly openedAt: number
 
   constructor(parts: PageParts) {
     this.#parts = parts
     this.nth = parts.nth
-    this.thawedAt = parts.time.now()
+    this.openedAt = parts.time.now()
+    this.thawedAt = this.openedAt
     this.task(() => parts.script(this.#globals()))
   }
 

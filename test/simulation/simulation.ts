@@ -2,7 +2,7 @@
  * Runs one scenario in virtual time and judges it.
  * Invariant: the same scenario gives the same log, byte for byte.
  */
-import { createHash } from 'node:crypto'
+import { enter } from './ambience.ts'
 import { createApi, type Stored } from './api.ts'
 import { createIdentities, GRACE_MS, type Person } from './identities.ts'
 import { createDisk } from './indexeddb.ts'
@@ -12,7 +12,7 @@ import { createRandom } from './random.ts'
 import { tell, type Action, type Scenario } from './scenario.ts'
 import { COOKIE_FLUSH_MS, createCookies, createLocal, LOCAL_FLUSH_MS } from './storage.ts'
 import { makeEvent } from './target.ts'
-import { createTime, type Time } from './time.ts'
+import { createTime } from './time.ts'
 import { createWitness, Violation } from './witness.ts'
 
 export interface Outcome {
@@ -31,44 +31,6 @@ const PATIENCE_MS = 4 * 3_600_000
 
 /** How long it must have been quiet: a second sending would come within a lease, a look at the queue and the longest way. */
 const QUIET_MS = 40_000
-
-const realTimers = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout }
-
-/** The relay runs in this process: its timers, clock and hashes are the simulation's while one runs. */
-let current: { time: Time; fail(error: Violation): void } | undefined
-
-const install = (): (() => void) => {
-  const cancels = new Map<number, () => void>()
-  let ids = 0
-  Object.assign(globalThis, {
-    setTimeout: (work: (...given: unknown[]) => void, delayMs = 0, ...given: unknown[]): unknown => {
-      if (!current) return realTimers.setTimeout(work, delayMs, ...given)
-      const id = ++ids
-      const { time } = current
-      cancels.set(id, time.after(delayMs, () => {
-        cancels.delete(id)
-        work(...given)
-      }))
-      return id
-    },
-    clearTimeout: (id: unknown): void => {
-      if (typeof id !== 'number') return realTimers.clearTimeout(id as NodeJS.Timeout)
-      cancels.get(id)?.()
-      cancels.delete(id)
-    },
-  })
-  // A thread pool would answer whenever it likes.
-  Object.defineProperty(crypto.subtle, 'digest', {
-    value: async (_algorithm: string, data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest()).buffer,
-  })
-  process.on('unhandledRejection', (reason) => {
-    if (!current) throw reason
-    current.fail(new Violation('thrown', `a promise was left rejected: ${reason instanceof Error ? reason.stack : String(reason)}`))
-  })
-  return () => cancels.clear()
-}
-
-let clearTimers: (() => void) | undefined
 
 const FIELDS = { small: 1, big: 120 } // 120 of 50 three-byte characters: 20 KB, three to a batch
 
@@ -96,7 +58,6 @@ const MAX_TABS = 4
  * @param isLogged whether to write the log, which costs a third of the time
  */
 export const simulate = async (scenario: Scenario, script: (globals: object) => void, isLogged: boolean): Promise<Outcome> => {
-  clearTimers ??= install()
   const time = createTime(START)
   const random = createRandom(scenario.seed)
   const lines: string[] = []
@@ -104,7 +65,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
   const fail = (error: Violation): void => {
     violation ??= error
   }
-  current = { time, fail }
+  const exit = enter(time, (reason) => {
+    fail(new Violation('thrown', `a promise was left rejected: ${reason instanceof Error ? reason.stack : String(reason)}`))
+  })
 
   const log = (who: string) => (text: () => string): void => {
     if (isLogged) lines.push(`${((time.now() - START) / 1000).toFixed(3).padStart(10)} ${who.padEnd(7)} ${text()}`)
@@ -485,8 +448,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
   await time.run(() => failed() || isOver)
   if (!failed()) judging(witness.finish)()
 
-  current = undefined
-  clearTimers()
+  exit()
   if (violation) lines.push(`${''.padStart(10)} VIOLATION ${violation.message}`)
   return { ...(violation && { violation }), log: lines, steps: time.step(), counts: witness.count(), tookMs: quietSince - at }
 }

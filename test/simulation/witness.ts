@@ -4,7 +4,8 @@
  * 1. **lost**: an accepted event ends stored, told (`dropped`, `rejected`), or waiting on the device for a contact. It may be
  *    lost by the world's physics only, judged when a page ends and the event is in no storage:
  *    - closed or discarded: `localStorage` failed when the page went, or there was no consent to write;
- *    - crashed or killed: the disk had not been healthy, and the page running, for {@link ON_DISK_MS} since the event;
+ *    - crashed or killed: the disk had not been healthy, and the page running, for {@link ON_DISK_MS} since the event
+ *      ({@link AT_ONCE_MS} where nothing had been wrong with the disk since the page began);
  *    - the visitor cleared the site's data, or another script deleted the database.
  * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
@@ -40,8 +41,11 @@ export class Violation extends Error {
 /** How a page ended. */
 export type End = 'closed' | 'discarded' | 'crashed' | 'killed'
 
-/** What a page that lives, on a disk that works, needs to have an event on disk: a look at its queue (5 s), a slow operation and its second try. */
+/** What a page that lives needs to have an event on a disk that works again: a look at its queue (5 s), a slow operation and its second try. */
 export const ON_DISK_MS = 30_000
+
+/** The same on a disk that has always worked: the write begins in the task of `track()`, out of sight with a timer that comes once a second. */
+export const AT_ONCE_MS = 3_000
 
 /** The browser's own end of a request, milliseconds. */
 const REQUEST_MS = 10_000
@@ -237,12 +241,14 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       for (const event of events.values()) {
         if (isFinished(event) || event.excuse !== undefined || kept.has(event.id)) continue
         if (event.page !== page && event.page.isAlive()) continue
+        const hasAlwaysWorked = Math.max(disk.healthySince(), diskBrokeAt) < page.openedAt
+        const neededMs = hasAlwaysWorked ? AT_ONCE_MS : ON_DISK_MS
         const soundSince = Math.max(event.at, disk.healthySince(), page.thawedAt, facts.grantedAt)
         if (!facts.hasConsent) event.excuse = 'there was no consent to keep it'
         else if (how === 'closed' || how === 'discarded') {
           if (!facts.couldSpill) event.excuse = `page ${page.nth} went while neither storage worked`
           else event.blame = `page ${page.nth} was ${how}, localStorage worked, and it was in no storage`
-        } else if (facts.ranUntil - soundSince < ON_DISK_MS) event.excuse = `page ${page.nth} ${how} before the disk could have it`
+        } else if (facts.ranUntil - soundSince < neededMs) event.excuse = `page ${page.nth} ${how} before the disk could have it`
         else event.blame = `page ${page.nth} ${how} ${Math.round(facts.ranUntil - soundSince)} ms after it could have been on disk`
       }
     },
