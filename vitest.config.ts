@@ -10,7 +10,7 @@ export default defineConfig({
       // not meet another file's fake clock.
       { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: ['test/outbox.test.ts'], isolate: false } },
       { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ['test/outbox.test.ts'] } },
-      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support}/**/*.test.ts'], isolate: false } },
+      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts'], isolate: false } },
     ],
   },
 })

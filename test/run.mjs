@@ -35,6 +35,27 @@ const run = (file, args, env = {}) =>
   })
 
 /**
+ * Runs one of our own tests, whose last line is `N passed, N failed`, and maybe `, N skipped`.
+ * @param {string[]} args
+ * @returns {Promise<Tally>}
+ */
+const runCounted = (...args) =>
+  new Promise((resolve) => {
+    console.log(`\n> node ${args.join(' ')}`)
+    const child = spawn('node', args, { stdio: ['inherit', 'pipe', 'inherit'] })
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      process.stdout.write(chunk)
+      text = (text + chunk).slice(-1_000)
+    })
+    child.on('close', (code) => {
+      const [, passed = 0, failed = 0, skipped = 0] = text.match(/(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$/) ?? []
+      const tally = { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) }
+      resolve(reconcile(code === 0, tally.passed + tally.failed ? tally : undefined))
+    })
+  })
+
+/**
  * @param {string} file
  * @param {string[]} args
  * @param {Record<string, string>} [env]
@@ -128,7 +149,9 @@ const runSteps = async (untested) => {
     build: one(await run('node', ['build.mjs'])),
     types: one(await runNode('typescript/bin/tsc', ['--noEmit'])),
     unit: await testUnits(),
+    simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),
     browser: await testBrowsers(),
+    torture: await runCounted('test/torture/run.mjs', '--short'),
   }
   if (isCI && untested.length) tallies['engines'] = { passed: 0, failed: untested.length, skipped: 0 }
   return tallies
@@ -146,7 +169,7 @@ const main = async () => {
   const tallies = await runSteps(untested)
 
   console.log('')
-  for (const [step, tally] of Object.entries(tallies)) console.log(`${step.padEnd(8)} ${describe(tally)}`)
+  for (const [step, tally] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${describe(tally)}`)
   const { findBrowser, nameOf } = await import('./support/browsers/find.mjs')
   for (const engine of untested) {
     const found = findBrowser(engine)
