@@ -59,7 +59,7 @@ export const createIdentity = (page: Page): Identity => {
     return visitor
   }
 
-  const save = (): unknown => visitor.rev > 0 && page.write(KEY, visitor)
+  const save = (): unknown => current().rev > 0 && page.write(KEY, visitor)
 
   const change = (contact?: Contact, known = false): void => {
     const { rev, epoch, contact: before = contact } = current()
@@ -77,11 +77,11 @@ export const createIdentity = (page: Page): Identity => {
       if (!contact || !isSame(contact, current().contact)) change(contact)
     },
     confirm: (contact) => {
-      if (isSame(contact, current().contact)) change(contact, true)
+      if (contact && isSame(contact, current().contact)) change(contact, true)
     },
     save,
     forget: () => {
-      visitor = { rev: -Date.now(), epoch: 0 }
+      visitor = { rev: -Math.max(Date.now(), visitor.rev), epoch: 0 }
       page.erase(KEY)
     },
     canMend,

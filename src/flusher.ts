@@ -87,10 +87,13 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     const longestMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** failures)
     const backoffMs = isProgress ? 0 : isSilent ? MAX_WAIT_MS : Math.random() * longestMs
     failures = isProgress ? 0 : failures + 1
-    orderedUntil = at + Math.max(leftMs(orderedUntil), waitMs)
-    pausedUntil = Math.max(orderedUntil, at + backoffMs)
+    const orderedMs = Math.max(leftMs(orderedUntil), waitMs)
+    const pauseMs = Math.max(orderedMs, backoffMs)
+    // 0 where there is nothing to wait for: a clock set back makes a wait of any moment.
+    orderedUntil = orderedMs && at + orderedMs
+    pausedUntil = pauseMs && at + pauseMs
 
-    const due = at + Math.max(LEASE_MS, leftMs(pausedUntil))
+    const due = at + Math.max(LEASE_MS, pauseMs)
     events.forEach((event, nth) => {
       const result = outcomes[nth]
       holding.land(

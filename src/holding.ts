@@ -83,12 +83,15 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   let shared = new WeakSet<Stored>() // on disk, where others find them: the lease counts
   let isWriteDue = false
 
-  /** What nobody else may touch for so long, oldest first; for ever: what is in memory only. */
+  /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
+  const isOurs = (record: StoredRecord, forMs: number): boolean => !shared.has(record) || leftMs(record.due) > forMs
+
+  /** What is ours for so long, oldest first. */
   const ours = (forMs: number): StoredRecord[] =>
     [...held]
       .sort()
       .map(([, record]) => record)
-      .filter((record) => !shared.has(record) || leftMs(record.due) > forMs)
+      .filter((record) => isOurs(record, forMs))
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
     held.delete(event.id)
@@ -123,7 +126,13 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       const at = Date.now()
       const cookies = page.cookies()
       const all = new Map<string, StoredRecord>()
-      const add = (record: StoredRecord): unknown => all.set(record.event.id, record)
+      const add = (record: StoredRecord): void => {
+        const { event } = record
+        if (done.has(event.id) || RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)) {
+          end(event, 'stored')
+          writes.set(event.id, undefined)
+        } else all.set(event.id, record)
+      }
       let mirror: Visitor | undefined
       writes = new Map()
       if (isOver) return writes
@@ -156,13 +165,11 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       for (const [id, record] of [...all].sort()) {
         const isFree = !flying.has(id) && (held.has(id) || !leftMs(record.due))
         const judged =
-          done.has(id) || RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(id)}`).test(cookies)
-            ? 'stored'
-            : isFree && excess-- > 0
-              ? 'full'
-              : isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS
-                ? 'expired'
-                : judge(record)
+          isFree && excess-- > 0
+            ? 'full'
+            : isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS
+              ? 'expired'
+              : judge(record)
         if (typeof judged === 'string') {
           end(record.event, judged)
           writes.set(id, undefined)
@@ -185,7 +192,9 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
       plan()
-      acks = []
+      // Those of this tab's batches would pile up without a disk. What the others name may be on it: a later page shall know.
+      const isForgotten = identity.current().rev < 0
+      acks = acks.filter((name) => !page.isGone() && (isForgotten || [...done].some((id) => name.endsWith(ackMark(id)))))
     }
     isOver = true
     ;[...spills, ...acks].forEach(page.erase)
@@ -218,7 +227,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       const record = held.get(event.id)
       flying.delete(event.id)
       if (typeof outcome === 'string') end(event, outcome)
-      else if (record) held.set(event.id, { ...record, ...outcome })
+      // Where the lease ran out meanwhile it is not ours to say.
+      else if (record && isOurs(record, 0)) held.set(event.id, { ...record, ...outcome })
     },
     spill,
   }

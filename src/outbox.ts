@@ -67,7 +67,9 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
   }
 
   const attempt = async (work: (objects: IDBObjectStore) => void): Promise<unknown> => {
-    const transaction = (await (connection ??= connect())).transaction(STORE, 'readwrite')
+    const db = await (connection ??= connect())
+    if (!mayUse()) throw NAME // the page went while it opened
+    const transaction = db.transaction(STORE, 'readwrite')
     work(transaction.objectStore(STORE))
     return promisifyRequest(transaction)
   }
