@@ -10,7 +10,7 @@ import type { Page } from './page.ts'
 
 /** What is kept of the visitor between pages. */
 export interface Visitor {
-  /** Grows with every decision; 0 where none was made. */
+  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made. */
   rev: number
   /** The `rev` of the last logout: events without a contact that are older belong to nobody. */
   epoch: number
@@ -63,7 +63,7 @@ export const createIdentity = (page: Page): Identity => {
 
   const change = (contact?: Contact, known = false): void => {
     const { rev, epoch, contact: before = contact } = current()
-    const next = Math.max(Date.now(), rev + 1) // also when the clock was set back
+    const next = Math.max(Date.now(), rev) + 1 // later than all before, also when the clock was set back
     visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known }
     save()
   }

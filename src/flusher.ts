@@ -77,7 +77,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
       isTooLarge && !events[1] ? { id, outcome: 'rejected', code: 'too_large' } : results?.find((one) => one.id === id),
     )
     // A final word on one of ours: without it the same would be sent again at once, for ever.
-    const isProgress = isTooLarge || outcomes.some((result) => result && result.outcome !== 'retry')
+    const isProgress = isTooLarge || outcomes.some((result) => result?.outcome === 'stored' || result?.outcome === 'rejected')
     if (http && !results && !isTooLarge && !failures) complain(explain('endpoint', http, 'Pristo relay'))
 
     silences = reply ? 0 : silences + +page.isOnline()
@@ -93,7 +93,8 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     orderedUntil = orderedMs && at + orderedMs
     pausedUntil = pauseMs && at + pauseMs
 
-    const due = at + Math.max(LEASE_MS, pauseMs)
+    // The breaker is this page's: the next one tries at once.
+    const due = at + Math.max(LEASE_MS, isSilent ? orderedMs : pauseMs)
     events.forEach((event, nth) => {
       const result = outcomes[nth]
       holding.land(

@@ -99,11 +99,20 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     done.add(event.id)
   }
 
+  /** The record as it is to be, or nothing where it goes. */
+  const review = (record: StoredRecord): StoredRecord | undefined => {
+    const judged = judge(record)
+    if (typeof judged !== 'string') return judged
+    end(record.event, judged)
+    return
+  }
+
   const spill = (): void => {
     const records = ours(Infinity)
-    if (!records[0] || !page.write(SPILL + Math.random(), records)) return
-    // A page that comes back from the back/forward cache finds them where any other does.
-    if (page.isGone()) for (const { event } of records) held.delete(event.id)
+    const isGone = page.isGone()
+    // A page that goes gives them away: this one, back from the cache, finds them where the next one does.
+    const given = isGone ? records.map((record) => (flying.has(record.event.id) ? record : { ...record, due: 0 })) : records
+    if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
   }
 
   const write = async (): Promise<void> => {
@@ -164,20 +173,16 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       let excess = all.size - MAX_KEPT
       for (const [id, record] of [...all].sort()) {
         const isFree = !flying.has(id) && (held.has(id) || !leftMs(record.due))
-        const judged =
-          isFree && excess-- > 0
-            ? 'full'
-            : isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS
-              ? 'expired'
-              : judge(record)
-        if (typeof judged === 'string') {
-          end(record.event, judged)
+        if (isFree && excess-- > 0) end(record.event, 'full')
+        else if (isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS) end(record.event, 'expired')
+        const kept = done.has(id) ? undefined : review(record)
+        if (!kept) {
           writes.set(id, undefined)
           continue
         }
         waiting++
-        const isClaimed = isFree && isSendable(judged) && claimed.length < count
-        const next = isClaimed && leftMs(judged.due) <= REQUEST_MS ? { ...judged, due: at + LEASE_MS } : judged
+        const isClaimed = isFree && isSendable(kept) && claimed.length < count
+        const next = isClaimed && leftMs(kept.due) <= REQUEST_MS ? { ...kept, due: at + LEASE_MS } : kept
         if (isClaimed) claimed.push(next)
         if (held.has(id) || !stored) held.set(id, next)
         if (next !== record || !shared.has(next)) writes.set(id, next)
@@ -212,8 +217,12 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       return held.size
     },
     sync,
-    take: (count, bytes) =>
-      ours(REQUEST_MS)
+    take: (count, bytes) => {
+      for (const record of ours(0)) {
+        const kept = review(record) // the visitor may have been named in this very task
+        if (kept) held.set(record.event.id, kept)
+      }
+      return ours(REQUEST_MS)
         .filter(
           (record) =>
             isSendable(record) &&
@@ -222,7 +231,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
             (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&
             flying.add(record.event.id),
         )
-        .map(({ event }) => event),
+        .map(({ event }) => event)
+    },
     land: (event, outcome) => {
       const record = held.get(event.id)
       flying.delete(event.id)

@@ -11,7 +11,7 @@ export interface StoredRecord {
   event: TrackedEvent
   /** Milliseconds since the epoch. */
   due: number
-  /** {@link import('./contact.ts').Visitor.epoch} of its making. */
+  /** When it was made, on the scale of {@link import('./contact.ts').Visitor.rev}. */
   epoch: number
   /** Refused for want of an email or a phone: waits for an `identify()` that brings one. */
   parked?: boolean

@@ -116,7 +116,8 @@ export const startPristo = (
       try {
         return work(...given)
       } catch (problem) {
-        complain(problem)
+        // Ours are texts. What a getter of the site throws may refuse to become one.
+        complain(typeof problem === 'string' || problem instanceof Error ? problem : typeof problem)
       }
     }
 
@@ -195,8 +196,9 @@ export const startPristo = (
       const { length } = JSON.stringify(event)
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       if (consent === 'denied') return
-      const { epoch } = identity.current()
-      const record = identity.complete({ event, due: Date.now() + LEASE_MS, epoch })
+      const now = Date.now()
+      const epoch = Math.max(now, identity.current().rev)
+      const record = identity.complete({ event, due: now + LEASE_MS, epoch })
       if (record !== 'reset') flusher.add(record)
       return event.id
     }),

@@ -441,7 +441,7 @@ describe('a page that goes', () => {
   it('sends all it holds though nobody answered for long', async () => {
     const { add, pass, leave, sizes } = arrange(silence)
     makeMany(3).forEach(add)
-    await pass(10_000)
+    await pass(8_000)
     leave()
     expect(sizes()).toEqual([3, 3, 3, 3])
   })
