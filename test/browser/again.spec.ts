@@ -208,7 +208,8 @@ test('a rejected event at the head of a full batch holds up none of the others',
 })
 
 test('an event older than 7 days is dropped and told, and a younger one arrives', async ({ site, open }) => {
-  site.relayFault({ mode: 'cut' })
+  // Asked to wait, a page sends nothing at its end.
+  site.relayFault({ mode: 'status', status: 503, headers: { 'Retry-After': '60' } })
   site.serve('/', html(clock(-7 * DAY_MS - MINUTE_MS) + TAG))
   site.serve('/next', html(clock(-7 * DAY_MS + HOUR_MS) + TAG))
   const page = await open('/')
