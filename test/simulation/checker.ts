@@ -6,12 +6,25 @@ import { simulate, type Outcome } from './simulation.ts'
 
 export { classes, tell }
 
+/** What the language brings. */
+const LANGUAGE = { Object, Array, Map, Set, WeakSet, WeakMap, Promise, RegExp, String, Number, Error, TypeError, JSON, Symbol, Reflect, Uint8Array }
+
+/** What of a page never throws and never changes its identity. */
+const FIXED = [
+  'window', 'document', 'navigator', 'location', 'console', 'Date', 'Math', 'setTimeout', 'clearTimeout', 'queueMicrotask', 'addEventListener', 'removeEventListener',
+  'AbortSignal', 'AbortController', 'TextEncoder', 'Blob', 'Request', 'Response', 'DOMException',
+] // prettier-ignore
+
 /** The script tag's code, compiled once: each page load runs it anew with its own globals. */
 export const compile = (path: string): ((globals: object) => void) => {
-  // `with`, so that every free name of the bundle is looked up in the page, getters that throw included.
-  const compiled: unknown = new Function('globals', `with (globals) {${readFileSync(path, 'utf8')}\n}`)
+  const names = [...Object.keys(LANGUAGE), ...FIXED]
+  // `with`, so that every other free name of the bundle is looked up in the page, getters that throw included. The fixed
+  // ones are parameters: a name looked up through `with` costs V8 a hundred times as much, and that was half of the run.
+  const code = `with (globals) { return function (${names}) {${readFileSync(path, 'utf8')}\n} }`
+  const compiled: unknown = new Function('globals', code)
   return (globals) => {
-    if (typeof compiled === 'function') compiled(globals)
+    const run: unknown = typeof compiled === 'function' ? compiled(globals) : undefined
+    if (typeof run === 'function') run(...Object.values(LANGUAGE), ...FIXED.map((name) => Reflect.get(globals, name)))
   }
 }
 

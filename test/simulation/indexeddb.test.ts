@@ -10,6 +10,7 @@ const setUp = () => {
   const disk = createDisk(time, createRandom(7), () => {})
   const makeRealm = (): Realm & { alive: boolean } => {
     const realm = {
+      nth: 1,
       alive: true,
       task: (work: () => void) => void time.after(0, () => realm.alive && work()),
       isAlive: () => realm.alive,

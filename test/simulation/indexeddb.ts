@@ -27,6 +27,7 @@ export type DiskFault =
 
 /** Where callbacks run: a page that may be frozen or gone. */
 export interface Realm {
+  readonly nth: number
   /** Runs a task of the page now, after the thaw where it is frozen, never where it is gone. */
   task(work: () => void): void
   isAlive(): boolean
@@ -432,6 +433,7 @@ class Engine {
           else store?.values.set(key, value)
         }
       }
+      this.log(() => `page ${realm.nth} committed ${[...transaction.overlay.values()].reduce((sum, layer) => sum + layer.size, 0)} writes`)
       this.drop(transaction)
       realm.task(() => transaction.emit(makeEvent('complete', transaction)))
     })
@@ -439,6 +441,7 @@ class Engine {
 
   abort(transaction: Transaction, error: DOMException | null): void {
     if (transaction.state === 'finished') return
+    this.log(() => `page ${transaction.db.realm.nth} aborted: ${error?.message ?? 'by itself'}`)
     this.drop(transaction)
     transaction.error = error
     transaction.db.realm.task(() => {

@@ -26,6 +26,7 @@ const setUp = () => {
     cookies: createCookies(time, () => time.now(), '/'),
     clockOffMs: 0,
     isOnline: true,
+    hasKeepalive: true,
     foreignBytes: 0,
   }
   const api = createApi(time, random, ({ id }) => void stored.push(id), () => {}, () => {})

@@ -274,7 +274,7 @@ export const createWorld = (parts: {
     fetch: (page, _address, init) =>
       new Promise((resolve, reject) => {
         const body = String(init.body)
-        const isKeepalive = init.keepalive === true
+        const isKeepalive = init.keepalive === true && device.hasKeepalive
         const free = isKeepalive ? reserve(page, bytesOf(body)) : () => {}
         const { signal } = init
         if (!free || signal?.aborted) {

@@ -16,6 +16,8 @@ export interface Device {
   /** How far the device's clock is off, milliseconds. */
   clockOffMs: number
   isOnline: boolean
+  /** Firefox before 133 has no `keepalive`, but beacons. */
+  hasKeepalive: boolean
   /** Bytes of keepalive requests that other scripts of each page have in flight. */
   foreignBytes: number
 }
@@ -248,6 +250,8 @@ export class Page implements Realm {
         },
       },
       Blob: { value: TextBlob },
+      Request: { value: device.hasKeepalive ? PageRequest : class {} },
+      Response: { value: Response },
       fetch: { writable: true, value: (address: string, init: RequestInit) => network.fetch(page, String(address), init ?? {}) },
       localStorage: { get: () => device.local.open((key, newValue, oldValue) => onWrite(page, key, newValue, oldValue)) },
       indexedDB: {
@@ -278,8 +282,15 @@ export class Page implements Realm {
 
 const ABSENT = [
   'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate', 'process', 'global', 'Buffer', 'require', 'performance', 'crypto', 'structuredClone',
-  'MessageChannel', 'MessagePort', 'BroadcastChannel', 'Worker', 'XMLHttpRequest', 'WebSocket', 'Request', 'Response', 'Headers', 'FormData', 'sessionStorage',
+  'MessageChannel', 'MessagePort', 'BroadcastChannel', 'Worker', 'XMLHttpRequest', 'WebSocket', 'Headers', 'FormData', 'sessionStorage',
 ] // prettier-ignore
+
+/** What a page asks whether its browser knows `keepalive`. */
+class PageRequest {
+  get keepalive(): boolean {
+    return false
+  }
+}
 
 class TextBlob {
   readonly content: string

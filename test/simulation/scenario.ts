@@ -36,6 +36,7 @@ export type Action =
   | { do: 'delete database' }
   | { do: 'kill' }
   | { do: 'clock'; byMs: number }
+  | { do: 'old browser' }
   | { do: 'foreign'; bytes: number; forMs: number }
 
 export interface Step {
@@ -133,6 +134,7 @@ export const classes: Record<string, fc.WeightedArbitrary<Action>[]> = {
   clock: table(fc.record({ do: fc.constant('clock'), byMs: fc.constantFrom(-3_600_000, 3_600_000, -60_000, 60_000, -86_400_000, 86_400_000) }), 2),
   consent: table(fc.record({ do: fc.constant('consent'), tab, state: fc.constantFrom('granted', 'pending', 'denied', 'granted') })),
   contacts: table(fc.record({ do: fc.constant('identify'), tab, person: fc.nat(2), details: fc.constantFrom('id', 'id', 'full') })),
+  beacons: table(fc.record({ do: fc.constant('old browser') })),
   foreign: table(fc.record({ do: fc.constant('foreign'), bytes: fc.constantFrom(20_000, 55_000, 65_000), forMs }), 2),
 }
 

@@ -88,6 +88,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     cookies: createCookies(time, () => time.now() + device.clockOffMs, '/'),
     clockOffMs: 0,
     isOnline: true,
+    hasKeepalive: true,
     foreignBytes: 0,
   }
   const witness = createWitness({ device, time, relay: () => world.relay() })
@@ -124,7 +125,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         const event: unknown = what === 'delivered' ? payload : Reflect.get(Object(payload), 'event')
         const id = String(Reflect.get(Object(event), 'id'))
         log(`page ${page.nth}`)(() => `told ${what} ${id.slice(-5)} ${what === 'dropped' ? Reflect.get(Object(payload), 'reason') : ''}`)
-        judging(witness.told)(what, id)
+        judging(witness.told)(page, what, id)
       })
     }
   }
@@ -156,6 +157,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
 
   const isForbidden = (page: Page): boolean => tabs.some((tab) => tab.page === page && tab.consent === 'pending')
 
+  /** Where nothing may be tracked, nobody is told who the visitor is. */
+  const isDenied = (page: Page): boolean => tabs.some((tab) => tab.page === page && tab.consent === 'denied')
+
   let decided: { page: Page; at: number } | undefined
   /** Nobody logs in and out in two tabs within a second. */
   const mayDecide = (page: Page): boolean => {
@@ -166,7 +170,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
 
   const identify = (page: Page, person: number, details: 'full' | 'more' | 'id'): void =>
     page.task(() => {
-      if (!mayDecide(page)) return
+      if (!mayDecide(page) || isDenied(page)) return
       const contact = contactOf(person, details)
       log(`page ${page.nth}`)(() => `identify ${JSON.stringify(contact)}`)
       identities.identify(page, String(contact.id), time.now())
@@ -268,7 +272,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       case 'reset':
         if (isAwake) {
           tab.page.task(() => {
-            if (!mayDecide(tab.page)) return
+            if (!mayDecide(tab.page) || isDenied(tab.page)) return
             log(`page ${tab.page.nth}`)(() => 'reset')
             identities.reset(tab.page, time.now())
             if (isForbidden(tab.page)) identities.blur()
@@ -332,7 +336,11 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         if (!isAwake) return
         tab.page.task(() => {
           if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = time.now()
-          if (action.state === 'denied') identities.reset(tab.page, time.now())
+          if (action.state === 'denied') {
+            identities.reset(tab.page, time.now())
+            // What is denied is denied on this page; what others have in memory is theirs until they are told.
+            if (tabs.length > 1) identities.blur()
+          }
           tab.consent = action.state
           tab.page.face?.consent(action.state)
         })
@@ -389,6 +397,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       case 'clock':
         device.clockOffMs += action.byMs
         return witness.clockMoved()
+      case 'old browser':
+        device.hasKeepalive = false
+        return
       case 'foreign':
         device.foreignBytes = action.bytes
         return breakFor(action.forMs, () => (device.foreignBytes = 0))
@@ -445,6 +456,13 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     }
     look()
   })
+  await time.run(() => failed() || isOver)
+  // What still waits for a contact in a page's memory goes where the next page would find it.
+  isOver = false
+  time.after(0, () => {
+    for (const tab of [...tabs]) leave(tab, () => remove(tab))
+  })
+  time.after(1_000, () => (isOver = true))
   await time.run(() => failed() || isOver)
   if (!failed()) judging(witness.finish)()
 

@@ -13,12 +13,13 @@
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
- *    on its way, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
+ *    on its way; its own are those since it last came back from being frozen, as it then finds the others where a new page would, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are.
  *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
- * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards.
+ * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards, but for what one tab told of
+ *    an event that another one had in memory.
  */
 import type { Contact, Result } from '../../src/contract.ts'
 import type { Stored } from './api.ts'
@@ -66,6 +67,8 @@ interface Tracked {
   toldAt: number
   stores: Stored[]
   isRefused: boolean
+  /** Told as dropped by another tab than the one that has it. */
+  isContested: boolean
   flights: Flight[]
   /** When the browser first knew that it was stored. */
   knownAt: number
@@ -84,7 +87,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
   let clockMovedAt = -Infinity
   let cookiesFailedAt = -Infinity
   let diskBrokeAt = -Infinity
-  const pages = new Set<Page>()
+  const pages = new Map<Page, { endedAt: number }>()
 
   const fail = (invariant: string, story: string): never => {
     throw new Violation(invariant, story)
@@ -112,6 +115,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
   /** Whether two events are one contact's beyond doubt. */
   const isSameContact = (a: Tracked, b: Tracked): boolean => a.people.length === 1 && b.people.length === 1 && a.people[0] === b.people[0]
 
+  /** It may wait for a contact in its page's memory. */
+  const isNobodys = ({ page, people }: Tracked): boolean => page.isAlive() && people.every(({ ids }) => !ids.size)
+
   const isDiskSound = (): boolean => device.disk.healthySince() <= time.now() - ON_DISK_MS && diskBrokeAt < time.now() - ON_DISK_MS
 
   const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
@@ -133,7 +139,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
 
   return {
     opened: (page: Page): void => {
-      pages.add(page)
+      pages.set(page, { endedAt: Infinity })
       order.set(page, [])
     },
 
@@ -141,15 +147,17 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
       const event: Tracked = {
         id, name, page, people,
-        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, flights: [], knownAt: Infinity,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, isContested: false, flights: [], knownAt: Infinity,
       } // prettier-ignore
       events.set(id, event)
       order.get(page)?.push(event)
     },
 
-    told: (what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
+    told: (page: Page, what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
       const event = events.get(id)
       if (!event) return
+      // One tab's refusal of consent, or logout, reaches what another one has in memory when that hears of it.
+      if (what === 'dropped' && event.page !== page && event.page.isAlive()) event.isContested = true
       if (what === 'delivered' && !event.stores.length) fail('untrue', `${event.name} is told as delivered and was never stored`)
       event.isTold.add(what)
       event.toldAt = Math.min(event.toldAt, time.now())
@@ -177,13 +185,14 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       }
       if (flight.isExit || !isClockSound || !isDiskSound()) return // what is on a disk that fails, nobody can send
       const mine = order.get(flight.page) ?? []
-      const hasOthers = [...pages].some((page) => page !== flight.page && page.isAlive())
+      /** Whether another page may have taken it over, and taken it with it when it went. */
+      const hadOthers = (event: Tracked): boolean => [...pages].some(([page, { endedAt }]) => page !== flight.page && endedAt > event.at)
       const sent = mine.filter(({ id }) => flight.ids.includes(id))
-      const first = mine.filter((event) => !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
+      const first = mine.filter((event) => event.at > flight.page.thawedAt && !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
       for (const early of first) {
         const overtaking = sent.find((event) => event.at > early.at && isSameContact(event, early))
         if (!overtaking) continue
-        const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (hasOthers && now - early.at > HELD_MS)
+        const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (now - early.at > HELD_MS && hadOthers(early))
         if (!isElsewhere) fail('overtaken', `${overtaking.name} left with request ${flight.nth} while ${early.name} of the same contact waited`)
       }
     },
@@ -216,7 +225,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       const last = event.stores.at(-1)
       if (last) judgeSecond(event, last, next, candidates)
       if (!last) {
-        if (event.isTold.has('dropped') && !event.flights.some(({ at }) => at < event.toldAt) && damagedAt < event.at && isDiskSound()) {
+        if (event.isTold.has('dropped') && !event.isContested && !event.flights.some(({ at }) => at < event.toldAt) && damagedAt < event.at && isDiskSound()) {
           fail('untrue', `${event.name} was told as dropped, then sent and stored`)
         }
         for (const { ids } of candidates) {
@@ -236,6 +245,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
 
     /** A page is no more. Call it after its storage took what it takes. */
     ended: (page: Page, how: End, facts: { hasConsent: boolean; couldSpill: boolean; ranUntil: number; grantedAt: number }): void => {
+      pages.set(page, { endedAt: time.now() })
       const kept = persisted()
       const { disk } = device
       for (const event of events.values()) {
@@ -282,7 +292,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       for (const event of events.values()) {
         if (isFinished(event)) {
           if (kept.get(event.id)?.hasContact && !event.isTold.has('rejected')) return false
-        } else if (event.excuse === undefined && kept.get(event.id)?.hasContact !== false) return false
+        } else if (event.excuse === undefined && kept.get(event.id)?.hasContact !== false && !isNobodys(event)) return false
       }
       return true
     },
