@@ -5,8 +5,8 @@
 
 /** What a page offers. */
 export interface Page {
-  /** As the platform's; an error response means that nobody will see the answer. */
-  fetch(address: string, init: RequestInit & { body: string }): Response | Promise<Response>
+  /** As the platform's. */
+  fetch(address: string, init: RequestInit & { body: string }): Promise<Response>
   /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON. */
   read(key: string): unknown
   /** Keeps a value as JSON. Nothing happens, and the answer is not true, where that is denied or there is no room. */
@@ -33,6 +33,9 @@ export interface Page {
   listen(hide: () => void, show: () => void): () => void
 }
 
+/** How long a beacon may be on its way, milliseconds: as long as a request. */
+const BEACON_MS = 10_000
+
 const attempt = <T>(work: () => T): T | undefined => {
   try {
     return work()
@@ -54,10 +57,12 @@ export const openPage = (mayStore: () => boolean): Page => {
   const isHidden = (): boolean => gone || document.visibilityState === 'hidden'
 
   return {
-    // Looked up at each call: pages patch it. Without `keepalive` (Firefox before 133) a beacon survives the page instead.
+    // Looked up at each call: pages patch it. Without `keepalive` (Firefox before 133) a beacon survives the page instead,
+    // whose answer nobody hears: for the longest time that one may take it counts as on its way.
     fetch: (address, init) =>
       isHidden() && !('keepalive' in Request.prototype)
-        ? (navigator.sendBeacon(address, new Blob([init.body], { type: 'application/json' })), Response.error())
+        ? (navigator.sendBeacon(address, new Blob([init.body], { type: 'application/json' })),
+          new Promise((_, reject) => setTimeout(reject, BEACON_MS)))
         : fetch(address, init),
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
     read: (key) => attempt(() => mayStore() && JSON.parse(localStorage[key])) ?? [],
