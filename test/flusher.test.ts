@@ -401,6 +401,19 @@ describe('Retry-After', () => {
     expect(sent()).toEqual([[1], [1]])
   })
 
+  it('is obeyed though another answer of the same moment asks for no wait', async () => {
+    const { add, leave, wake, pass, sizes } = arrange((events) => ({ ...answerAll(events), waitMs: 60_000 }), (events) => answerAll(events))
+    makeMany(50).forEach(add)
+    leave()
+    await pass(0)
+    add(makeNth(51))
+    await wake()
+    await pass(59_000)
+    expect(sizes()).toEqual([40, 10])
+    await pass(1_000)
+    expect(sizes()).toEqual([40, 10, 1])
+  })
+
   it('is obeyed by events that come later', async () => {
     const { add, pass, sent } = arrange((events) => ({ ...answerAll(events), waitMs: 60_000 }), (events) => answerAll(events))
     add(makeNth(1))
@@ -446,10 +459,10 @@ describe('a page that goes', () => {
     expect(sizes()).toEqual([3, 3, 3, 3])
   })
 
-  it('is waited for by a call to send now: what flies is not pending any more when it resolves', async () => {
+  it('is waited for by a call to send now, with all that left: what flies is not pending any more when it resolves', async () => {
     let land = (): void => {}
-    const { add, leave, wake, pass } = arrange((events) => new Promise((resolve) => void (land = () => resolve(answerAll(events)))))
-    add(makeNth(1))
+    const { add, leave, wake, pass } = arrange((events) => new Promise((resolve) => void (land = () => resolve(answerAll(events)))), (events) => answerAll(events))
+    makeMany(50).forEach(add)
     leave()
     const pending: number[] = []
     void wake().then((count) => pending.push(count))

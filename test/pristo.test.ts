@@ -1,4 +1,4 @@
-import { IDBFactory } from 'fake-indexeddb'
+import { IDBDatabase, IDBFactory } from 'fake-indexeddb'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { ackMark, type Batch, type PristoEvent } from '../src/contract.ts'
 import { createPristo, type Options, type Payloads, type Pristo } from '../src/index.ts'
@@ -321,6 +321,26 @@ describe('a page that goes', () => {
     await vi.advanceTimersByTimeAsync(50)
   })
 
+  it('aborts the transaction that is open and begins none until it is seen again', async () => {
+    const begun = vi.spyOn(IDBDatabase.prototype, 'transaction')
+    const { identify, track, flush, flushed } = arrange()
+    await flushed()
+    void flush()
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve() // it has begun, and nobody has answered
+    const aborted = vi.fn()
+    const [open] = begun.mock.results.slice(-1)
+    open?.value.addEventListener('abort', aborted)
+    const before = begun.mock.calls.length
+    dispatchEvent(new Event('pagehide'))
+    identify(ADA)
+    track('late')
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect([aborted.mock.calls.length, begun.mock.calls.length - before]).toEqual([1, 0])
+    dispatchEvent(new Event('pageshow'))
+    await vi.advanceTimersByTimeAsync(50)
+    expect(begun.mock.calls.length).toBeGreaterThan(before)
+  })
+
   it('without a network leaves its event to the next page', async () => {
     vi.stubGlobal('indexedDB', undefined) // the disk never answered
     const first = arrange()
@@ -441,6 +461,20 @@ describe('another visitor', () => {
     expect(told.dropped).toMatchObject([{ event: { id }, reason: 'reset' }])
   })
 
+  it('has at once what waited for a contact, and is told at once of what a reset() drops: no timer is needed', async () => {
+    const { identify, track, reset, flushed, told } = arrange()
+    track('nobodys')
+    await flushed()
+    reset()
+    await vi.advanceTimersByTimeAsync(50)
+    expect(told.dropped.map(({ event }) => event.type)).toEqual(['nobodys'])
+    track('bobs')
+    await flushed()
+    identify(BOB)
+    await vi.advanceTimersByTimeAsync(50)
+    expect((await passing(peek(createOutbox(indexedDB, () => true)))).map(({ event }) => event.contact)).toEqual([BOB])
+  })
+
   it('leaves the one before what was theirs', async () => {
     const { identify, track, reset, flushed, seen } = arrange()
     identify(ADA)
@@ -523,6 +557,7 @@ describe('consent', () => {
     const first = arrange({ consent: 'pending' })
     first.identify(ADA)
     first.consent('granted')
+    expect(localStorage.length).toBe(1) // in the same task: the next page reads it at its start
     first.close()
     const next = arrange()
     next.track('view')
