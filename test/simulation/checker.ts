@@ -46,11 +46,16 @@ export type Script = ReturnType<typeof compile>
 const failureOf = (seed: number, outcome: Outcome): Failure | undefined =>
   outcome.violation && { seed, invariant: outcome.violation.invariant, story: outcome.violation.story }
 
-/** Runs the scenario of a seed. */
-export const check = async (script: Script, seed: number, names: readonly string[]): Promise<Verdict> => {
+/** The scenario of a seed. */
+export const scenarioOf = (seed: number, names: readonly string[]): Scenario => {
   const [scenario] = fc.sample(scenarios(seed, names), { seed, numRuns: 1 })
   if (!scenario) throw new Error('fast-check made no scenario')
-  const outcome = await simulate(scenario, script, false)
+  return scenario
+}
+
+/** Runs the scenario of a seed. */
+export const check = async (script: Script, seed: number, names: readonly string[]): Promise<Verdict> => {
+  const outcome = await simulate(scenarioOf(seed, names), script, false)
   const failure = failureOf(seed, outcome)
   return { counts: outcome.counts, steps: outcome.steps, ...(failure && { failure }) }
 }
@@ -67,11 +72,10 @@ const simplify = ({ afterMs, action }: Step): Step[] => [
  * actions are left out, then simplified: some hundred runs, where fast-check's own shrinking of a list took thousands.
  */
 export const shrink = async (script: Script, seed: number, names: readonly string[]): Promise<Scenario | undefined> => {
-  const [first] = fc.sample(scenarios(seed, names), { seed, numRuns: 1 })
-  const whole = first && (await simulate(first, script, false))
-  if (!first || !whole?.violation) return undefined
+  let best = scenarioOf(seed, names)
+  const whole = await simulate(best, script, false)
+  if (!whole.violation) return undefined
   const { invariant } = whole.violation
-  let best = first
   const isBetter = async (steps: Step[]): Promise<boolean> => {
     const { violation } = await simulate({ seed, steps }, script, false)
     if (violation?.invariant !== invariant) return false

@@ -176,7 +176,7 @@ describe('the simulated IndexedDB', () => {
       put(db, 'a')
     })
     await run(100)
-    disk.deleteAll()
+    disk.deleteAll(() => {})
     await run(1_000)
     expect(disk.values()).toEqual([])
   })

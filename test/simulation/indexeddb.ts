@@ -49,7 +49,7 @@ export interface Disk {
   /** Everything is deleted, as by the visitor; connections die with an event. */
   clear(): void
   /** Some other script deletes the databases: connections are asked to close, and those that do not block it for ever. */
-  deleteAll(): void
+  deleteAll(onGone: () => void): void
   /** Everything committed, of all databases and stores. */
   values(): unknown[]
   /** Pages whose transaction is under way although they are frozen, while another page's transaction waits. */
@@ -523,11 +523,13 @@ export const createDisk = (time: Time, random: Random, log: (text: () => string)
       engine.databases.clear()
       engine.healthySince = Math.max(engine.healthySince, time.now())
     },
-    deleteAll: () => {
+    deleteAll: (onGone) => {
       for (const connection of connections()) connection.realm.task(() => connection.emit(makeEvent('versionchange', connection)))
       const waitForAll = (name: string, database: Database): void => {
         if (database.connections.size || database.queue.length) return void time.after(50, () => waitForAll(name, database))
-        if (engine.databases.get(name) === database) engine.databases.delete(name)
+        if (engine.databases.get(name) !== database) return
+        engine.databases.delete(name)
+        onGone()
       }
       for (const [name, database] of engine.databases) time.after(5, () => waitForAll(name, database))
       engine.healthySince = Math.max(engine.healthySince, time.now())

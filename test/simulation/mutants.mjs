@@ -72,7 +72,7 @@ export const mutants = [
   {
     name: 'what is final may come back',
     file: 'src/holding.ts',
-    edits: [['          done.has(id) || RegExp', '          RegExp']],
+    edits: [['if (done.has(event.id) || RegExp', 'if (RegExp']],
   },
   {
     name: 'a due far in the future counts',

@@ -72,12 +72,12 @@ const build = async (folder, { isPlain, mutant }) => {
     target: 'node20',
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire('/');" },
     plugins,
-    logLevel: 'error',
+    logLevel: 'silent',
   })
   const real = bundles.find(({ format }) => format === 'iife')
   if (!real) throw new Error('build.mjs has no script tag')
   if (mutant || isPlain) {
-    await esbuild.build({ absWorkingDir: root, entryPoints: [real.entry], outfile: tag, bundle: true, format: 'iife', target: 'es2021', plugins, logLevel: 'error' })
+    await esbuild.build({ absWorkingDir: root, entryPoints: [real.entry], outfile: tag, bundle: true, format: 'iife', target: 'es2021', plugins, logLevel: 'silent' })
   } else {
     const { files } = await bundle(real)
     writeFileSync(tag, files.find(({ path }) => path.endsWith('.js'))?.contents ?? '')
@@ -191,17 +191,34 @@ const runRegressions = async (made) => {
 }
 
 /**
+ * The same seed twice: were the logs not the same, no seed could be replayed.
+ * @param {Build} made
+ * @param {number} seed
+ * @param {string[]} names
+ */
+const checkDeterminism = async (made, seed, names) => {
+  const { replay, scenarioOf, script } = await load(made)
+  const [first, second] = [await replay(script, scenarioOf(seed, names)), await replay(script, scenarioOf(seed, names))]
+  if (first.log.join('\n') !== second.log.join('\n')) throw new Error(`seed ${seed} ran in two ways`)
+}
+
+/**
  * @param {string} folder
  * @param {{ from: number, count: number, jobs: number, names: string[], wanted: string }} plan
  */
 const runMutants = async (folder, { wanted, ...plan }) => {
   let survived = 0
   for (const mutant of mutants.filter(({ name }) => name.includes(wanted))) {
-    const made = await build(folder, { isPlain: true, mutant })
+    const made = await build(folder, { isPlain: true, mutant }).catch((/** @type {Error} */ { message }) => message.split('\n').find((line) => line.includes('mutant')) ?? message)
+    if (typeof made === 'string') {
+      survived++
+      console.log(made)
+      continue
+    }
     const { failures, done } = await runSeeds(made, { ...plan, isEnough: (failures) => failures.length > 0 })
     const [first] = failures
     if (!first) survived++
-    console.log(`${mutant.name.padEnd(44)} ${first ? `caught at seed ${first.seed}: ${first.story ? `${first.invariant}: ${first.story.slice(0, 110)}` : first.invariant}` : `SURVIVED ${done} seeds`}`)
+    console.log(`${mutant.name.padEnd(50)} ${first ? `caught at seed ${first.seed}: ${first.story ? `${first.invariant}: ${first.story.slice(0, 110)}` : first.invariant}` : `SURVIVED ${done} seeds`}`)
   }
   return survived
 }
@@ -219,7 +236,6 @@ const main = async () => {
       mutants: { type: 'boolean', default: false },
       'only-mutant': { type: 'string', default: '' },
       plain: { type: 'boolean', default: false },
-      inline: { type: 'boolean', default: false },
     },
   })
   const folder = mkdtempSync(join(tmpdir(), 'pristo-simulation-'))
@@ -245,6 +261,7 @@ const main = async () => {
       return
     }
     const regressions = await runRegressions(made)
+    await checkDeterminism(made, plan.from, names)
     const startedAt = performance.now()
     let saidAt = startedAt
     const { done, failures, counts } = await runSeeds(made, {
@@ -265,7 +282,7 @@ const main = async () => {
     console.log(`${done - failures.length + regressions.passed} passed, ${failures.length + regressions.failed} failed`)
     if (failures.length + regressions.failed) process.exitCode = 1
   } finally {
-    if (!process.env.KEEP) rmSync(folder, { recursive: true, force: true }); else console.log(folder)
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 

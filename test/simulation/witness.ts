@@ -6,7 +6,8 @@
  *    - closed or discarded: `localStorage` failed when the page went, or there was no consent to write;
  *    - crashed or killed: the disk had not been healthy, and the page running, for {@link ON_DISK_MS} since the event
  *      ({@link AT_ONCE_MS} where nothing had been wrong with the disk since the page began);
- *    - the visitor cleared the site's data, or another script deleted the database.
+ *    - the visitor cleared the site's data, or another script deleted the database;
+ *    - the browser was killed before its localStorage, where alone it was, was on its disk.
  * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
  *    browser had been told was destroyed (data cleared, cookies denied, browser killed before they were on its disk).
@@ -19,7 +20,7 @@
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are.
  *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
  * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards, but for what one tab told of
- *    an event that another one had in memory.
+ *    an event that another one had in memory, or while it had no consent to write it down.
  */
 import type { Contact, Result } from '../../src/contract.ts'
 import type { Stored } from './api.ts'
@@ -153,11 +154,11 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       order.get(page)?.push(event)
     },
 
-    told: (page: Page, what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
+    told: (page: Page, mayWrite: boolean, what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
       const event = events.get(id)
       if (!event) return
       // One tab's refusal of consent, or logout, reaches what another one has in memory when that hears of it.
-      if (what === 'dropped' && event.page !== page && event.page.isAlive()) event.isContested = true
+      if (what === 'dropped' && (!mayWrite || (event.page !== page && event.page.isAlive()))) event.isContested = true
       if (what === 'delivered' && !event.stores.length) fail('untrue', `${event.name} is told as delivered and was never stored`)
       event.isTold.add(what)
       event.toldAt = Math.min(event.toldAt, time.now())
@@ -269,9 +270,13 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       for (const event of events.values()) event.excuse ??= 'its data was cleared'
     },
 
-    /** The browser was killed: its youngest writes to localStorage and cookies are gone. */
+    /** The browser was killed: its youngest writes to localStorage and cookies are gone, and with them what only they had. */
     killed: (): void => {
       damagedAt = time.now()
+      const kept = persisted()
+      for (const event of events.values()) {
+        if (!event.page.isAlive() && !kept.has(event.id)) event.excuse ??= 'the browser was killed before localStorage was on its disk'
+      }
     },
 
     clockMoved: (): void => {
