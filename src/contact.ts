@@ -48,6 +48,7 @@ const isSame = (a: Contact | undefined, b: Contact | undefined): boolean => JSON
 
 export const createIdentity = (page: Page): Identity => {
   let visitor: Visitor = { rev: 0, epoch: 0 }
+  let newest = 0 // of all events seen: a logout is later than they, also when the clock was set back
 
   const adopt = (found: unknown): void => {
     // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
@@ -63,7 +64,7 @@ export const createIdentity = (page: Page): Identity => {
 
   const change = (contact?: Contact, known = false): void => {
     const { rev, epoch, contact: before = contact } = current()
-    const next = Math.max(Date.now(), rev) + 1 // later than all before, also when the clock was set back
+    const next = Math.max(Date.now(), rev, newest) + 1
     visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known }
     save()
   }
@@ -88,6 +89,7 @@ export const createIdentity = (page: Page): Identity => {
     complete: (record) => {
       const { event, epoch, parked } = record
       const { contact, known } = visitor
+      newest = Math.max(newest, epoch)
       if (!event.contact && epoch < visitor.epoch) return 'reset'
       return contact && (event.contact ? parked && canMend(event.contact) : true)
         ? { ...record, parked: false, event: { ...event, contact: known && !parked ? { id: contact.id } : contact } }

@@ -2,7 +2,7 @@
  * One parcel → one POST to the relay → one outcome per event.
  * Invariant: the body of every answer is read, since only then does the browser give the keepalive budget back.
  */
-import type { Result } from './contract.ts'
+import { MAX_BODY_BYTES, type Result } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
 import { byteLength, FULL_BYTES, LONGEST_WAIT_MS, REQUEST_MS } from './holding.ts'
 import type { Page } from './page.ts'
@@ -54,7 +54,8 @@ export const createTransport = (page: Page): Transport => {
           method: 'POST',
           headers: { 'Content-Type': 'application/json', ...headers },
           body,
-          keepalive,
+          // Over the budget of all keepalive requests the browser refuses: a page that lives on needs none.
+          keepalive: keepalive && room >= FULL_BYTES - MAX_BODY_BYTES,
           signal: AbortSignal.timeout?.(REQUEST_MS), // without it (Chrome 92 to 102, Safari 15) the browser's own limit counts
         })
         const fields = await answer.json().then(Object, Object) // no JSON, but read to the end

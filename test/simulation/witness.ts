@@ -114,7 +114,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
   }
 
   /** Whether two events are one contact's beyond doubt. */
-  const isSameContact = (a: Tracked, b: Tracked): boolean => a.people.length === 1 && b.people.length === 1 && a.people[0] === b.people[0]
+  const isSameContact = (a: Tracked, b: Tracked): boolean => a.people.length === 1 && b.people.length === 1 && a.people[0] === b.people[0] && a.people[0]?.ids.size === 1 // else a killed browser may have mixed two
 
   /** It may wait for a contact in its page's memory. */
   const isNobodys = ({ page, people }: Tracked): boolean => page.isAlive() && people.every(({ ids }) => !ids.size)
