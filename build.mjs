@@ -26,13 +26,14 @@ const root = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url)) // `
  */
 
 /**
- * Every bundle of the package. The limits are those of DESIGN.md, "Budgets", but for the ES module: it has what the
- * script tag has, and the no-op for servers and the loader of direct mode besides, so that it cannot be smaller than that.
+ * Every bundle of the package. The tag's limit is the 3 072 of DESIGN.md, "Budgets", and what the promise costs beyond it:
+ * each part of it is 10 to 60 bytes (the closing note of issue 3 has the table). The ES module has what the script tag has,
+ * and the no-op for servers and the loader of direct mode besides.
  * @type {readonly Bundle[]}
  */
 export const bundles = [
-  { entry: 'src/snippet.ts', out: 'dist/pristo.js', part: 'browser', format: 'iife', platform: 'browser', limit: 3_072 },
-  { entry: 'src/index.ts', out: 'dist/index.js', part: 'browser', format: 'esm', platform: 'browser', limit: 3_300, external: ['./direct.ts'] },
+  { entry: 'src/snippet.ts', out: 'dist/pristo.js', part: 'browser', format: 'iife', platform: 'browser', limit: 4_128 },
+  { entry: 'src/index.ts', out: 'dist/index.js', part: 'browser', format: 'esm', platform: 'browser', limit: 4_352, external: ['./direct.ts'] },
   { entry: 'src/direct.ts', out: 'dist/direct.js', part: 'browser', format: 'esm', platform: 'browser' },
   { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
   { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts'] },

@@ -172,16 +172,18 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
 
       let excess = all.size - MAX_KEPT
       for (const [id, record] of [...all].sort()) {
-        const isFree = !flying.has(id) && (held.has(id) || !leftMs(record.due))
-        if (isFree && excess-- > 0) end(record.event, 'full')
-        else if (isFree && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS) end(record.event, 'expired')
+        const waitMs = held.has(id) ? 0 : leftMs(record.due)
+        // Within a lease another tab may be sending it; what waits longer than that is nobody's.
+        const isIdle = !flying.has(id) && (!waitMs || waitMs > LEASE_MS)
+        if (isIdle && excess-- > 0) end(record.event, 'full')
+        else if (isIdle && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS) end(record.event, 'expired')
         const kept = done.has(id) ? undefined : review(record)
         if (!kept) {
           writes.set(id, undefined)
           continue
         }
         waiting++
-        const isClaimed = isFree && isSendable(kept) && claimed.length < count
+        const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
         const next = isClaimed && leftMs(kept.due) <= REQUEST_MS ? { ...kept, due: at + LEASE_MS } : kept
         if (isClaimed) claimed.push(next)
         if (held.has(id) || !stored) held.set(id, next)

@@ -601,6 +601,16 @@ describe('over 1000 events', () => {
     expect([await tab.sync(0), tab.gone]).toEqual([1_000, []])
   })
 
+  it('the oldest go although they wait for a far retry that another page was told to make: the newest stay', async () => {
+    const { outbox, openTab } = arrange()
+    const far = makeMany(1_000).map((event) => ({ event, due: NOON + 3_000_000, epoch: NOON }))
+    await outbox.put(() => far.map((record) => [record.event.id, record]))
+    const tab = openTab()
+    for (const event of makeMany(1_003).slice(1_000)) tab.add(event)
+    await tab.sync(0)
+    expect(tab.gone).toEqual([[1, 'full'], [2, 'full'], [3, 'full']])
+  })
+
   it('those that were delivered do not count: nothing is given up for them', async () => {
     const { openTab, leave, acknowledge } = arrange()
     await leave(makeMany(1_005))
