@@ -80,7 +80,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
-  let shared = new WeakSet<Stored>() // on disk, where others find them: the lease counts
+  let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
+  const everShared = new Set<string>()
   let isWriteDue = false
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
@@ -92,6 +93,11 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       .sort()
       .map(([, record]) => record)
       .filter((record) => isOurs(record, forMs))
+
+  const share = (record: StoredRecord): void => {
+    shared.add(record)
+    everShared.add(record.event.id)
+  }
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
     held.delete(event.id)
@@ -120,7 +126,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
     const isWritten = await outbox.put(() => (records = ours(Infinity)).map((record) => [record.event.id, record]))
-    if (isWritten) for (const record of records) shared.add(record)
+    if (isWritten) records.forEach(share)
   }
 
   const sync = async (count: number): Promise<number> => {
@@ -154,7 +160,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       for (const one of stored ?? []) {
         if ('rev' in one) mirror = one
         else {
-          shared.add(one)
+          share(one)
           add(one)
         }
       }
@@ -193,15 +199,16 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     }
 
     if (await outbox.edit(plan)) {
-      for (const written of writes.values()) if (written) shared.add(written)
+      for (const written of writes.values()) if (written && 'event' in written) share(written)
       for (const record of claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else {
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
       plan()
-      // Those of this tab's batches would pile up without a disk. What the others name may be on it: a later page shall know.
+      // Those of batches from memory would pile up. What others name may be on the disk: a later page shall know of it.
       const isForgotten = identity.current().rev < 0
-      acks = acks.filter((name) => !page.isGone() && (isForgotten || [...done].some((id) => name.endsWith(ackMark(id)))))
+      const fromMemory = [...done].filter((id) => !everShared.has(id)).map(ackMark)
+      acks = acks.filter((name) => !page.isGone() && (isForgotten || fromMemory.some((mark) => name.endsWith(mark))))
     }
     isOver = true
     ;[...spills, ...acks].forEach(page.erase)
