@@ -51,8 +51,11 @@ export const createIdentity = (page: Page): Identity => {
   let newest = 0 // of all events seen: a logout is later than they, also when the clock was set back
 
   const adopt = (found: unknown): void => {
+    const { rev, epoch = 0 }: Partial<Visitor> = Object(found)
+    const latest = Math.max(epoch, visitor.epoch) // a logout stays one, whoever was named since
     // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
-    if (Object(found).rev > Math.abs(visitor.rev)) visitor = found as Visitor // our own words: nobody else writes them
+    if (rev && rev > Math.abs(visitor.rev)) visitor = found as Visitor // our own words: nobody else writes them
+    visitor.epoch = latest
   }
 
   const current = (): Visitor => {

@@ -18,6 +18,9 @@ export const REQUEST_MS = 10_000
 /** The longest wait that an answer may ask for, milliseconds. Nothing waits longer: what seems to was written by another clock. */
 export const LONGEST_WAIT_MS = 3_600_000
 
+/** A claim makes a lease that ends sooner longer: between it and the request the disk has to answer. */
+const RENEW_MS = REQUEST_MS + 1_000
+
 /**
  * Bytes of a full parcel's events, UTF-8. With the envelope a batch stays below 60 000: the 64 KiB that all keepalive
  * requests of a page share (fetch standard, "HTTP-network-or-cache fetch"), less some for the page's other scripts.
@@ -83,6 +86,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
   const everShared = new Set<string>()
   let isWriteDue = false
+  let acksUntil = 0 // until then ack cookies stay
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
   const isOurs = (record: StoredRecord, forMs: number): boolean => !shared.has(record) || leftMs(record.due) > forMs
@@ -142,8 +146,11 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       const cookies = page.cookies()
       const all = new Map<string, StoredRecord>()
       const add = (record: StoredRecord): void => {
-        const { event } = record
-        if (done.has(event.id) || RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)) {
+        const { event, due } = record
+        const isAcked = RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)
+        // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
+        if (isAcked && !held.has(event.id)) acksUntil = Math.max(acksUntil, due)
+        if (isAcked || done.has(event.id)) {
           end(event, 'stored')
           writes.set(event.id, undefined)
         } else all.set(event.id, record)
@@ -161,7 +168,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
         if ('rev' in one) mirror = one
         else {
           share(one)
-          add(one)
+          const spilled = all.get(one.event.id)
+          add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
         }
       }
       // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
@@ -190,7 +198,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
         }
         waiting++
         const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
-        const next = isClaimed && leftMs(kept.due) <= REQUEST_MS ? { ...kept, due: at + LEASE_MS } : kept
+        const next = isClaimed && leftMs(kept.due) <= RENEW_MS ? { ...kept, due: at + LEASE_MS } : kept
         if (isClaimed) claimed.push(next)
         if (held.has(id) || !stored) held.set(id, next)
         if (next !== record || !shared.has(next)) writes.set(id, next)
@@ -201,6 +209,10 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     if (await outbox.edit(plan)) {
       for (const written of writes.values()) if (written && 'event' in written) share(written)
       for (const record of claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
+    } else if (page.isGone()) {
+      // The disk was not asked, or in vain: all of it is for the next page to do.
+      spills = []
+      acks = []
     } else {
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
@@ -208,9 +220,10 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       // Those of batches from memory would pile up. What others name may be on the disk: a later page shall know of it.
       const isForgotten = identity.current().rev < 0
       const fromMemory = [...done].filter((id) => !everShared.has(id)).map(ackMark)
-      acks = acks.filter((name) => !page.isGone() && (isForgotten || fromMemory.some((mark) => name.endsWith(mark))))
+      acks = acks.filter((name) => isForgotten || fromMemory.some((mark) => name.endsWith(mark)))
     }
     isOver = true
+    if (leftMs(acksUntil)) acks = []
     ;[...spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return waiting
@@ -229,7 +242,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     take: (count, bytes) => {
       for (const record of ours(0)) {
         const kept = review(record) // the visitor may have been named in this very task
-        if (kept) held.set(record.event.id, kept)
+        const isShort = kept && !shared.has(kept) && leftMs(kept.due) <= REQUEST_MS
+        if (kept) held.set(record.event.id, isShort ? { ...kept, due: Date.now() + LEASE_MS } : kept)
       }
       return ours(REQUEST_MS)
         .filter(

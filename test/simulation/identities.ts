@@ -21,6 +21,9 @@ export interface Person {
 /** A storage event takes milliseconds; a tab that was asleep gets it when it wakes. */
 export const GRACE_MS = 1_000
 
+/** Without localStorage tabs look into the database only, every 5 s, and it may take its time. */
+const MIRROR_MS = 15_000
+
 export const createIdentities = (startedAt: number) => {
   const people: Person[] = [{ from: startedAt, ids: new Set(), isOpen: true }]
   const own = new Map<Page, Person>()
@@ -58,10 +61,10 @@ export const createIdentities = (startedAt: number) => {
     },
     /**
      * Whose an event of this moment may be.
-     * @param isAlone whether tabs cannot hear of each other, because storage is denied
+     * @param isAlone whether tabs cannot hear of each other at once: storage is denied, or not consented to, or what was written there was erased
      */
     at: (page: Page, at: number, isAlone: boolean): Person[] => {
-      const possible = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > at - GRACE_MS)
+      const possible = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > at - (isAlone ? MIRROR_MS : GRACE_MS))
       const mine = own.get(page)
       if (mine === latest()) return [mine] // it need not hear of its own decision
       return isAlone && mine && !possible.includes(mine) ? [...possible, mine] : possible

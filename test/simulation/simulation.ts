@@ -223,11 +223,14 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     tab.page.show()
   }
 
+  let clearedAt = -Infinity
+
   const track = (page: Page, count: number, size: 'small' | 'big'): void => {
     const fields = Object.fromEntries(Array.from({ length: FIELDS[size] }, (_, nth) => [`field${nth}`, '€'.repeat(size === 'small' ? 3 : 50)]))
     for (let nth = 0; nth < count; nth++) {
       const name = `event ${++tracked}`
-      const isAlone = time.now() - device.local.failedAt() < 600_000
+      const isPending = tabs.some((tab) => tab.page === page && tab.consent === 'pending')
+      const isAlone = isPending || time.now() - Math.max(device.local.failedAt(), clearedAt) < 600_000
       const people: Person[] = identities.at(page, time.now(), isAlone)
       const id = page.face?.track(`t${tracked}`, fields)
       if (id === undefined) continue
@@ -382,6 +385,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         device.local.clear()
         device.cookies.clear()
         identities.forget(time.now(), time.now())
+        clearedAt = time.now()
         return witness.cleared()
       case 'delete database':
         return device.disk.deleteAll(witness.cleared)
