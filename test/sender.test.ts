@@ -139,6 +139,16 @@ describe('the room for bodies', () => {
     expect(transport.room()).toBe(before)
   })
 
+  it.each([
+    [65_536, true],
+    [65_537, false],
+  ])('of all browsers is 65 536 bytes in flight: a request that makes them %i goes with keepalive: %s', async (bytes, expected) => {
+    const { transport, requests } = arrange(() => new Promise(() => {}))
+    void transport.post('/pristo', 'x'.repeat(30_000 - 2), true)
+    void transport.post('/pristo', 'x'.repeat(bytes - 30_000 - 2), true)
+    expect(requests.map(({ init }) => init.keepalive)).toEqual([true, expected])
+  })
+
   it('comes back only when the body was read', async () => {
     let end = (): void => {}
     const body = new ReadableStream({ start: (controller) => void (end = () => controller.close()) })
