@@ -568,6 +568,24 @@ describe('an ack cookie', () => {
     expect(device.cookies.size).toBe(0)
   })
 
+  it('of an event that was on a disk, which died since, is left for the page that can read it', async () => {
+    const flaky = createFlaky()
+    const { openTab, acknowledge, device, onDisk } = arrange(flaky)
+    const tab = openTab()
+    tab.add(makeNth(1))
+    await settle()
+    tab.takeAll()
+    flaky.fails = true
+    acknowledge(mark(1), mark(1))
+    await tab.deliver(1)
+    expect(device.cookies.size).toBe(1)
+    flaky.fails = false
+    vi.advanceTimersByTime(LEASE_MS)
+    const next = openTab()
+    await next.sync(40)
+    expect([next.takeAll(), next.gone, await onDisk()]).toEqual([[], [[1, 'stored']], []])
+  })
+
   it('is left to the next page by one that is gone, which could not tell the disk', async () => {
     const flaky = createFlaky()
     const { openTab, acknowledge, device, onDisk } = arrange(flaky)
