@@ -56,6 +56,15 @@ describe('an event without a contact', () => {
     expect([tab.ownerOf(makeNobodys(1), epoch), tab.owner()]).toEqual(['reset', BOB])
   })
 
+  it('that was made by a later clock is older than a logout, once this tab has seen it', () => {
+    const tab = openTab()
+    const epoch = Date.now()
+    tab.ownerOf(makeNobodys(1), epoch)
+    vi.setSystemTime(NOON - 7_200_000)
+    tab.decide()
+    expect(tab.ownerOf(makeNobodys(1), epoch)).toBe('reset')
+  })
+
   it('belongs to nobody where another contact takes over without a logout', () => {
     const tab = openTab()
     tab.decide(ADA)

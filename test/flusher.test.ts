@@ -310,6 +310,15 @@ describe('three requests in a row without any answer', () => {
     expect(tab.sizes()).toEqual([30, 30, 30, 30, 30, 30])
   })
 
+  it('are this page\'s: the next one tries as soon as the lease ends', async () => {
+    const { close, pass, openHolding } = await breakIt(1, silence)
+    close()
+    await pass(15_000)
+    const next = openHolding()
+    await next.sync(40)
+    expect(numbersOf(next.take(40, 59_900))).toEqual([1])
+  })
+
   it('are told nobody: an ad blocker is not the site\'s mistake', async () => {
     const { complaints } = await breakIt(1, silence)
     expect(complaints).toEqual([])
@@ -372,6 +381,16 @@ describe('a clock that is set back', () => {
     vi.setSystemTime(NOON - 600_000)
     add(makeNth(2))
     await pass(2_000)
+    expect(sent()).toEqual([[1], [2]])
+  })
+
+  it('a little holds up no page that goes, either', async () => {
+    const { add, wake, leave, sent } = arrange()
+    add(makeNth(1))
+    await wake()
+    vi.setSystemTime(NOON - 600_000)
+    add(makeNth(2))
+    leave()
     expect(sent()).toEqual([[1], [2]])
   })
 

@@ -142,6 +142,21 @@ describe('a new event', () => {
     expect([tab.takeAll(), (await peek(outbox)).map(({ event }) => event.contact)]).toEqual([[1], [ADA, ADA]])
   })
 
+  it('without a contact is sent in the very task that names one', () => {
+    const tab = arrange().openTab()
+    tab.add(makeNobodys(1))
+    tab.identity.decide(ADA)
+    expect(tab.take(40, FULL_BYTES).map(({ contact }) => contact)).toEqual([ADA])
+  })
+
+  it('without a contact does not become somebody else\'s in the very task of a logout', () => {
+    const tab = arrange().openTab()
+    tab.add(makeNobodys(1))
+    tab.identity.decide()
+    tab.identity.decide(BOB)
+    expect([tab.takeAll(), tab.gone]).toEqual([[], [[1, 'reset']]])
+  })
+
   it('that is parked is not sent', async () => {
     const tab = arrange().openTab()
     tab.add(makeNth(1))
@@ -552,6 +567,42 @@ describe('an ack cookie', () => {
     await tab.deliver(1)
     expect(device.cookies.size).toBe(0)
   })
+
+  it('of an event that was on a disk, which died since, is left for the page that can read it', async () => {
+    const flaky = createFlaky()
+    const { openTab, acknowledge, device, onDisk } = arrange(flaky)
+    const tab = openTab()
+    tab.add(makeNth(1))
+    await settle()
+    tab.takeAll()
+    flaky.fails = true
+    acknowledge(mark(1), mark(1))
+    await tab.deliver(1)
+    expect(device.cookies.size).toBe(1)
+    flaky.fails = false
+    vi.advanceTimersByTime(LEASE_MS)
+    const next = openTab()
+    await next.sync(40)
+    expect([next.takeAll(), next.gone, await onDisk()]).toEqual([[], [[1, 'stored']], []])
+  })
+
+  it('is left to the next page by one that is gone, which could not tell the disk', async () => {
+    const flaky = createFlaky()
+    const { openTab, acknowledge, device, onDisk } = arrange(flaky)
+    const tab = openTab()
+    tab.add(makeNth(1))
+    await settle()
+    tab.takeAll()
+    tab.page.gone = true
+    flaky.fails = true
+    acknowledge(mark(1), mark(1))
+    await tab.deliver(1)
+    expect(device.cookies.size).toBe(1)
+    flaky.fails = false
+    const next = openTab()
+    await next.sync(40)
+    expect([next.gone, await onDisk(), device.cookies.size]).toEqual([[[1, 'stored']], [], 0])
+  })
 })
 
 describe('over 1000 events', () => {
@@ -764,6 +815,23 @@ describe('a spill', () => {
     await other.sync(40)
     await tab.sync(40)
     expect([other.takeAll(), tab.takeAll()]).toEqual([[1], []])
+  })
+
+  it('of a page that is gone is the next one\'s to send at once, but for what flies: its lease counts', async () => {
+    const browser = arrange(createMemoryOutbox(true))
+    const tab = browser.openTab(createMemoryOutbox(false))
+    tab.add(makeNth(1))
+    tab.takeAll()
+    tab.add(makeNth(2))
+    tab.page.gone = true
+    tab.spill()
+    const next = browser.openTab()
+    await next.sync(40)
+    expect(next.takeAll()).toEqual([2])
+    vi.advanceTimersByTime(LEASE_MS)
+    const last = browser.openTab()
+    await last.sync(1)
+    expect(last.takeAll()).toEqual([1])
   })
 
   it('for which there is no room leaves the events of a page that is gone where they are', () => {

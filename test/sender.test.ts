@@ -59,7 +59,7 @@ describe('an answer', () => {
     ['null', () => Response.json(null), 200],
     ['a text', () => Response.json('stored'), 200],
     ['results that are no list', () => Response.json({ results: { length: 1 } }), 200],
-    ['a beacon, which nobody sees', () => Response.error(), 0],
+    ['an error response, as a service worker may give', () => Response.error(), 0],
     ['a refusal of the whole request', () => Response.json({ v: 1, error: { code: 'forbidden', message: '' } }, { status: 403 }), 403],
   ])('of %s names no outcome', async (_, answer, http) => {
     const reply = await arrange(answer).send(makeMany(1))
@@ -137,6 +137,16 @@ describe('the room for bodies', () => {
     expect([bytes, before - transport.room()]).toEqual([19, 19])
     await sent
     expect(transport.room()).toBe(before)
+  })
+
+  it.each([
+    [65_536, true],
+    [65_537, false],
+  ])('of all browsers is 65 536 bytes in flight: a request that makes them %i goes with keepalive: %s', async (bytes, expected) => {
+    const { transport, requests } = arrange(() => new Promise(() => {}))
+    void transport.post('/pristo', 'x'.repeat(30_000 - 2), true)
+    void transport.post('/pristo', 'x'.repeat(bytes - 30_000 - 2), true)
+    expect(requests.map(({ init }) => init.keepalive)).toEqual([true, expected])
   })
 
   it('comes back only when the body was read', async () => {
