@@ -78,7 +78,10 @@ export const createIdentity = (page: Page): Identity => {
     current,
     adopt,
     decide: (contact) => {
-      if (!contact || !isSame(contact, current().contact)) change(contact)
+      const { contact: before } = current()
+      // What is said of the same person adds up: a page that knows only the id takes no email away.
+      const whole = contact && before?.id === contact.id ? { ...before, ...contact } : contact
+      if (!whole || !isSame(whole, before)) change(whole)
     },
     confirm: (contact) => {
       if (contact && isSame(contact, current().contact)) change(contact, true)

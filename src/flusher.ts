@@ -56,10 +56,12 @@ export interface Flusher {
 export const createFlusher = ({ holding, send, room, page, maySend, refuse, complain }: FlusherParts): Flusher => {
   let limit = MAX_EVENTS
   let failures = 0
+  let isTold = false
   let silences = 0
   let orderedUntil = 0 // by a Retry-After, which nothing overrides
   let pausedUntil = 0 // by that, and by our own backoff
   let pending = 0
+  let isLeaving = false
   let timer: ReturnType<typeof setTimeout> | undefined
   let running: Promise<unknown> = Promise.resolve()
 
@@ -78,7 +80,9 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     )
     // A final word on one of ours: without it the same would be sent again at once, for ever.
     const isProgress = isTooLarge || outcomes.some((result) => result?.outcome === 'stored' || result?.outcome === 'rejected')
-    if (http && !results && !isTooLarge && !failures) complain(explain('endpoint', http, 'Pristo relay'))
+    const isMisplaced = !!http && !results && !isTooLarge && http !== 429 && http < 500
+    if (isMisplaced && !isTold) complain(explain('endpoint', http, 'Pristo relay'))
+    isTold = isMisplaced || (isTold && !isProgress)
 
     silences = reply ? 0 : silences + +page.isOnline()
     const isSilent = silences >= SILENCES
@@ -106,15 +110,18 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
   }
 
   const drain = async (): Promise<void> => {
-    for (;;) {
-      const count = maySend() && !leftMs(pausedUntil) ? limit : 0
-      pending = await holding.sync(count)
-      const events = holding.take(count, FULL_BYTES)
-      if (!events[0]) break
-      // Keepalive is refused while other scripts hold the budget: after a failure the next request goes without.
-      await deliver(events, !(failures & 1))
+    try {
+      for (;;) {
+        const count = maySend() && !leftMs(pausedUntil) ? limit : 0
+        pending = await holding.sync(count)
+        const events = holding.take(count, FULL_BYTES)
+        if (!events[0]) break
+        // Keepalive is refused while other scripts hold the budget: after a failure the next request goes without.
+        await deliver(events, !(failures & 1))
+      }
+    } finally {
+      schedule(leftMs(pausedUntil) || (pending ? WINDOW_MS : POLL_MS))
     }
-    schedule(leftMs(pausedUntil) || (pending ? WINDOW_MS : POLL_MS))
   }
 
   const after = (work: Promise<unknown>): Promise<unknown> => (running = Promise.all([running, work]).catch(complain))
@@ -123,6 +130,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
 
   /** Synchronous up to the requests: nothing that is awaited here would leave with the page. */
   const leave = (): void => {
+    isLeaving = false
     while (maySend() && !leftMs(orderedUntil)) {
       const events = holding.take(MAX_EVENTS, room())
       if (!events[0]) break
@@ -135,8 +143,9 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     add: (record) => {
       const count = holding.add(record)
       if (count === 1 || count >= ENOUGH) schedule(count < ENOUGH ? WINDOW_MS : 0)
-      // Out of sight there may be no later moment.
-      if (page.isHidden()) queueMicrotask(leave)
+      // Out of sight there may be no later moment than the end of this task.
+      if (page.isHidden() && !isLeaving) queueMicrotask(leave)
+      isLeaving = page.isHidden()
     },
     wake: async () => {
       pausedUntil = orderedUntil

@@ -121,7 +121,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     const records = ours(Infinity)
     const isGone = page.isGone()
     // A page that goes gives them away: this one, back from the cache, finds them where the next one does.
-    const given = isGone ? records.map((record) => (flying.has(record.event.id) ? record : { ...record, due: 0 })) : records
+    const flownMs = Date.now() + LEASE_MS
+    const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
     if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
   }
 
@@ -133,7 +134,16 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     if (isWritten) records.forEach(share)
   }
 
+  /** The visitor may have been named in this very task. */
+  const reviewAll = (): void => {
+    for (const record of ours(0)) {
+      const kept = review(record)
+      if (kept) held.set(record.event.id, kept)
+    }
+  }
+
   const sync = async (count: number): Promise<number> => {
+    reviewAll()
     let waiting = 0
     let spills: string[] = []
     let acks: string[] = []
@@ -163,7 +173,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
 
       spills = page.keys(SPILL)
       acks = cookies.match(ACK_NAMES) ?? []
-      for (const key of spills) (page.read(key) as StoredRecord[]).forEach(add)
+      for (const key of spills) for (const one of [page.read(key)].flat()) if ('event' in Object(one)) add(one as StoredRecord)
       for (const one of stored ?? []) {
         if ('rev' in one) mirror = one
         else {
@@ -240,11 +250,9 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     },
     sync,
     take: (count, bytes) => {
-      for (const record of ours(0)) {
-        const kept = review(record) // the visitor may have been named in this very task
-        const isShort = kept && !shared.has(kept) && leftMs(kept.due) <= REQUEST_MS
-        if (kept) held.set(record.event.id, isShort ? { ...kept, due: Date.now() + LEASE_MS } : kept)
-      }
+      reviewAll()
+      const due = Date.now() + LEASE_MS
+      for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held.set(record.event.id, { ...record, due })
       return ours(REQUEST_MS)
         .filter(
           (record) =>

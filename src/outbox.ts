@@ -55,7 +55,7 @@ const LIMIT_MS = 3_000
  */
 export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => {
   let connection: Promise<IDBDatabase> | undefined
-  let editing: IDBTransaction | undefined
+  const editing = new Set<IDBTransaction>()
 
   const connect = async (): Promise<IDBDatabase> => {
     const request = idb.open(NAME, 1)
@@ -97,15 +97,20 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
     edit: (plan) =>
       use((objects) => {
         const all: IDBRequest<Stored[]> = objects.getAll()
-        editing = objects.transaction
-        all.onsuccess = () => write(objects, plan(all.result))
+        editing.add(objects.transaction)
+        all.onsuccess = () => {
+          write(objects, plan(all.result))
+          editing.delete(objects.transaction) // it commits
+        }
       }),
     leave: () => {
-      try {
-        // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
-        editing?.abort()
-      } catch {
-        // It is finished, or as good as that.
+      for (const transaction of editing) {
+        try {
+          // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
+          transaction.abort()
+        } catch {
+          // It is finished, or as good as that.
+        }
       }
     },
   }

@@ -62,7 +62,7 @@ export const openPage = (mayStore: () => boolean): Page => {
     fetch: (address, init) =>
       isHidden() && !('keepalive' in Request.prototype)
         ? (navigator.sendBeacon(address, new Blob([init.body], { type: 'application/json' })),
-          new Promise((_, reject) => setTimeout(reject, BEACON_MS)))
+          new Promise((resolve) => setTimeout(resolve, BEACON_MS, Response.error())))
         : fetch(address, init),
     // The getter itself throws where site data is blocked, and so does JSON.parse for what is not there.
     read: (key) => attempt(() => mayStore() && JSON.parse(localStorage[key])) ?? [],
@@ -79,7 +79,8 @@ export const openPage = (mayStore: () => boolean): Page => {
     idb: attempt(() => indexedDB) as IDBFactory,
     listen: (hide, show) => {
       const listener = ({ type }: Event): void => {
-        gone = type === 'pagehide' // the document may still call itself visible
+        // Until it is shown again: browsers send `visibilitychange` after `pagehide`, when a document is left.
+        gone = type === 'pagehide' || (gone && type !== 'pageshow')
         ;(isHidden() ? hide : show)()
       }
       // On `window`, where `pagehide` fires, and capturing, so that `visibilitychange` on `document` passes by.

@@ -92,6 +92,7 @@ export const startPristo = (
   const listeners = new Set<[name: string, listener: (payload: never) => void]>()
   let delivered = 0
   let rejected = 0
+  let isTelling = false
   let consent: Consent = 'pending' // a mistyped one tracks nobody
 
   const emit = <Name extends keyof Payloads>(wanted: Name, payload: Payloads[Name]): void =>
@@ -106,7 +107,10 @@ export const startPristo = (
   const complain = (problem: unknown): void => {
     const message = `[pristo] ${problem}`
     console.error(message)
+    if (isTelling) return // a listener that makes the mistake of which it is told
+    isTelling = true
     emit('error', { message })
+    isTelling = false
   }
 
   /** A call of the site's. Its mistakes are told, never thrown. */
@@ -141,7 +145,7 @@ export const startPristo = (
 
   const transport = createTransport(page)
 
-  if (!/^(https?:\/)?\/./.test(endpoint)) {
+  if (!/^(https?:\/)?\/./.test(String(endpoint))) {
     complain(explain('endpoint', endpoint, 'path or URL'))
     endpoint = '/pristo'
   }
@@ -168,13 +172,13 @@ export const startPristo = (
     consent = given
     if (given === 'denied') identity.forget()
     else identity.save() // what was said while nothing could be written
-    void holding.sync(0) // at once: what is denied does not wait for a request that is under way
+    void holding.sync(0).catch(complain) // at once: what is denied does not wait for a request that is under way
     void flusher.wake()
   }
 
   const decide = (contact?: Contact): void => {
     identity.decide(contact)
-    void holding.sync(0)
+    void holding.sync(0).catch(complain)
   }
 
   const leave = (): void => {
@@ -207,7 +211,9 @@ export const startPristo = (
       const refused = rejected
       return { pending: await flusher.wake(), delivered: delivered - stored, rejected: rejected - refused }
     },
-    reset: () => decide(),
+    reset: () => {
+      if (consent !== 'denied') decide()
+    },
     consent: safe(setConsent),
     on: (name, listener) => {
       const entry: [string, typeof listener] = [name, listener]

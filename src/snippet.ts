@@ -25,7 +25,10 @@ const queued = before.q ?? []
 // After the stub `q` is a list; after this script it is none.
 if ('forEach' in queued) {
   const pristo = startPristo({ endpoint: document.currentScript?.dataset.endpoint }, createSender)
-  const push = ([method, ...args]: QueuedCall): unknown => Object(pristo)[method]?.(...args)
+  const push = (call: QueuedCall): unknown => {
+    const [method, ...args] = [call].flat() // also where it is no list
+    return Object(pristo)[String(method)]?.(...args)
+  }
 
   // The same object: what a page took from the stub goes on working, as does pushing onto `q`.
   window.pristo = Object.assign(before, pristo, { q: { push } })

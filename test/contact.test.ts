@@ -98,11 +98,20 @@ describe('an event with a contact', () => {
     tab.decide({ id: 'u_1', name: 'Ada' })
     expect([tab.canMend(parked.event.contact), tab.complete(parked)]).toEqual([false, parked])
     tab.decide(ADA)
-    tab.confirm(ADA)
+    const whole = { ...ADA, name: 'Ada' }
+    tab.confirm(tab.owner())
     expect([tab.canMend(parked.event.contact), tab.complete(parked)]).toEqual([
       true,
-      { ...parked, parked: false, event: { ...parked.event, contact: ADA } },
+      { ...parked, parked: false, event: { ...parked.event, contact: whole } },
     ])
+  })
+
+  it('keeps the email that another page named, where this one says the id only', () => {
+    const tab = openTab()
+    tab.decide(ADA)
+    const { rev } = tab.current()
+    tab.decide({ id: ADA.id })
+    expect([tab.owner(), tab.current().rev]).toEqual([ADA, rev])
   })
 
   it('that is parked does not get the details of another contact', () => {
