@@ -87,6 +87,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const everShared = new Set<string>()
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
+  const late = new Set<string>() // named since the last look at the disk, where older ones may wait for the same contact
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
   const isOurs = (record: StoredRecord, forMs: number): boolean => !shared.has(record) || leftMs(record.due) > forMs
@@ -139,6 +140,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     for (const record of ours(0)) {
       const kept = review(record)
       if (kept) held.set(record.event.id, kept)
+      if (kept !== record) late.add(record.event.id)
     }
   }
 
@@ -170,6 +172,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       if (isOver) return writes
       claimed = []
       waiting = 0
+      late.clear()
 
       spills = page.keys(SPILL)
       acks = cookies.match(ACK_NAMES) ?? []
@@ -258,6 +261,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
           (record) =>
             isSendable(record) &&
             !flying.has(record.event.id) &&
+            (page.isHidden() || !late.has(record.event.id)) &&
             count-- > 0 &&
             (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&
             flying.add(record.event.id),

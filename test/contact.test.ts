@@ -99,7 +99,7 @@ describe('an event with a contact', () => {
     expect([tab.canMend(parked.event.contact), tab.complete(parked)]).toEqual([false, parked])
     tab.decide(ADA)
     const whole = { ...ADA, name: 'Ada' }
-    tab.confirm(tab.owner())
+    tab.confirm(whole)
     expect([tab.canMend(parked.event.contact), tab.complete(parked)]).toEqual([
       true,
       { ...parked, parked: false, event: { ...parked.event, contact: whole } },

@@ -142,11 +142,24 @@ describe('a new event', () => {
     expect([tab.takeAll(), (await peek(outbox)).map(({ event }) => event.contact)]).toEqual([[1], [ADA, ADA]])
   })
 
-  it('without a contact is sent in the very task that names one', () => {
+  it('without a contact is sent in the very task that names one, where the page goes', () => {
     const tab = arrange().openTab()
     tab.add(makeNobodys(1))
     tab.identity.decide(ADA)
+    tab.page.hidden = true
     expect(tab.take(40, FULL_BYTES).map(({ contact }) => contact)).toEqual([ADA])
+  })
+
+  it('without a contact waits, where the page stays, until older ones on the disk have been looked for', async () => {
+    const tab = arrange().openTab()
+    tab.add(makeNobodys(1))
+    await settle()
+    vi.advanceTimersByTime(LEASE_MS)
+    tab.add(makeNobodys(2))
+    tab.identity.decide(ADA)
+    expect(tab.takeAll()).toEqual([])
+    await tab.sync(40)
+    expect(tab.takeAll()).toEqual([1, 2])
   })
 
   it('without a contact does not become somebody else\'s in the very task of a logout', () => {

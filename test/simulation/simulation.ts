@@ -189,10 +189,10 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
   /** `pagehide` and the page's end, which comes before anything else of it can run. */
   const leave = (tab: Tab, next: () => void): void => {
     const { page } = tab
-    page.hide()
     time.after(0, () => {
       page.isGone = true
       page.dispatch('pagehide', 'window', { persisted: false })
+      page.hide() // browsers send `visibilitychange` last (Chromium 156, Firefox 153), whatever came before
       tab.couldSpill = !device.local.fault
       time.after(0, () => {
         end(tab, 'closed')
