@@ -87,7 +87,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const everShared = new Set<string>()
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
-  const late = new Set<string>() // named since the last look at the disk, where older ones may wait for the same contact
+  let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
   const isOurs = (record: StoredRecord, forMs: number): boolean => !shared.has(record) || leftMs(record.due) > forMs
@@ -140,7 +140,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     for (const record of ours(0)) {
       const kept = review(record)
       if (kept) held.set(record.event.id, kept)
-      if (kept !== record) late.add(record.event.id)
+      if (kept !== record) isLate = true
     }
   }
 
@@ -172,7 +172,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       if (isOver) return writes
       claimed = []
       waiting = 0
-      late.clear()
+      isLate = false
 
       spills = page.keys(SPILL)
       acks = cookies.match(ACK_NAMES) ?? []
@@ -195,7 +195,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
 
       identity.adopt(mirror)
       const visitor = identity.current()
-      if (visitor.rev !== mirror?.rev) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
+      if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
 
       let excess = all.size - MAX_KEPT
       for (const [id, record] of [...all].sort()) {
@@ -261,7 +261,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
           (record) =>
             isSendable(record) &&
             !flying.has(record.event.id) &&
-            (page.isHidden() || !late.has(record.event.id)) &&
+            (page.isHidden() || !isLate) &&
             count-- > 0 &&
             (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&
             flying.add(record.event.id),
