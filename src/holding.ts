@@ -161,7 +161,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
         const { event, due } = record
         const isAcked = RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)
         // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
-        if (isAcked && !held.has(event.id)) acksUntil = Math.max(acksUntil, due)
+        if (isAcked && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
         if (isAcked || done.has(event.id)) {
           end(event, 'stored')
           writes.set(event.id, undefined)
@@ -236,7 +236,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       acks = acks.filter((name) => isForgotten || fromMemory.some((mark) => name.endsWith(mark)))
     }
     isOver = true
-    if (leftMs(acksUntil)) acks = []
+    if (leftMs(acksUntil) && identity.current().rev >= 0) acks = []
     ;[...spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return waiting

@@ -599,6 +599,17 @@ describe('an ack cookie', () => {
     expect([next.takeAll(), next.gone, await onDisk()]).toEqual([[], [[1, 'stored']], []])
   })
 
+  it('of a batch that this tab was answered for is cleared at once', async () => {
+    const { openTab, acknowledge, device, onDisk } = arrange()
+    const tab = openTab()
+    tab.add(makeNth(1))
+    await settle()
+    tab.takeAll()
+    acknowledge(mark(1), mark(1))
+    await tab.deliver(1)
+    expect([await onDisk(), device.cookies.size]).toEqual([[], 0])
+  })
+
   it('is left to the next page by one that is gone, which could not tell the disk', async () => {
     const flaky = createFlaky()
     const { openTab, acknowledge, device, onDisk } = arrange(flaky)
