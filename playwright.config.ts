@@ -15,10 +15,10 @@ export default defineConfig({
   projects: found.map((engine) => ({ name: engine })),
   // A flaky test is a bug of ours until shown otherwise.
   retries: 0,
-  workers: 2,
+  workers: 3, // they wait more than they work: three on two cores
   fullyParallel: true,
   forbidOnly: !!process.env['CI'],
-  timeout: 30_000,
-  expect: { timeout: 10_000 },
+  timeout: 60_000,
+  expect: { timeout: 20_000 },
   reporter: 'list',
 })

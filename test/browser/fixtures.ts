@@ -66,7 +66,7 @@ export const arrival = (page: Page, path: string): Promise<void> => {
  */
 export const drain = async (page: Page): Promise<void> => {
   const pending = (): Promise<number | undefined> => page.evaluate(async () => (await window.pristo?.flush?.())?.pending)
-  await expect.poll(pending, { message: 'events that still wait in the browser' }).toBe(0)
+  await expect.poll(pending, { message: 'events that still wait in the browser', timeout: 30_000 }).toBe(0)
 }
 
 /** The field `n` of each event, in the order in which the API stored them. */

@@ -74,11 +74,11 @@ for (const [what, depart] of Object.entries(departures)) {
     await depart(page, site.url)
     await expect.poll(() => numbersOf(site.api.events())).toEqual([0])
 
-    // The next page asks again, and the relay remembers.
+    // The next page has the ack already, or asks again, and the relay remembers.
     site.relayFault(null)
     await other.goto(`${site.url}/later`)
     await drain(other)
     expect(numbersOf(site.api.events())).toEqual([0])
-    expect(site.requests()).toHaveLength(2)
+    expect(site.requests().length).toBeLessThanOrEqual(2)
   })
 }

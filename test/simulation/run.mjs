@@ -176,12 +176,15 @@ const show = async (made, seed, names) => {
   return true
 }
 
-/** @param {Build} made */
+/**
+ * What once failed, by its scenario or, where it was not shrunk, by its seed.
+ * @param {Build} made
+ */
 const runRegressions = async (made) => {
-  const { replay, script } = await load(made)
+  const { replay, script, scenarioOf, classes } = await load(made)
   const kept = JSON.parse(readFileSync(join(here, 'regressions.json'), 'utf8'))
   let failed = 0
-  for (const { story, scenario } of kept) {
+  for (const { story, seed, scenario = scenarioOf(seed, Object.keys(classes)) } of kept) {
     const { violation, log } = await replay(script, scenario)
     if (!violation) continue
     failed++

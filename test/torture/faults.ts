@@ -39,7 +39,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'tab closed after 50',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 20, events: 50 },
     drive: async (world, events) => {
       const page = await world.open()
@@ -65,7 +64,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'renderer crash, and on in the same browser',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 20, events: 50 },
     whyNot: {
       firefox: 'Playwright loses the whole browser with one of its content processes (1.64.1, Firefox 153)',
@@ -92,7 +90,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'offline for three page loads',
-    short: { rounds: 1, events: 51 },
     full: { rounds: 7, events: 150 },
     drive: async (world, events) => {
       world.site.relayFault({ mode: 'down' })
@@ -104,19 +101,16 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'relay refusing (503)',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 8, events: 125 },
     drive: alternate(whileRelay({ mode: 'status', status: 503 }), livingThrough({ mode: 'status', status: 503 })),
   },
   {
     name: 'relay hanging',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 4, events: 250 },
     drive: alternate(whileRelay({ mode: 'hang' }), livingThrough({ mode: 'hang' })),
   },
   {
     name: 'relay resetting before it stored',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 8, events: 125 },
     drive: alternate(whileRelay({ mode: 'down' }), livingThrough({ mode: 'down' })),
   },
@@ -150,7 +144,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'API 500 for 5 s',
-    short: { rounds: 1, events: 60 },
     full: { rounds: 3, events: 351 },
     drive: async (world, events) => {
       world.site.api.fail({ status: 500 })
@@ -166,7 +159,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: '429 storm with Retry-After',
-    short: { rounds: 1, events: 100 },
     full: { rounds: 2, events: 500 },
     drive: async (world, events) => {
       world.site.api.fail({ retryAfter: '1', when: limiter() })
@@ -221,7 +213,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'storage denied',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 17, events: 60 },
     drive: async (world, events) => {
       const page = await world.open('/denied')
@@ -234,7 +225,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'back/forward cache',
-    short: { rounds: 1, events: 45 },
     full: { rounds: 17, events: 60 },
     drive: async (world, events) => {
       const page = await world.open()
@@ -251,7 +241,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'another script holds the keepalive budget',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 20, events: 50 },
     drive: async (world, events) => {
       world.site.hold('/hog')
@@ -263,7 +252,6 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'gone while the API is down, back later',
-    short: { rounds: 1, events: 50 },
     full: { rounds: 8, events: 125 },
     drive: async (world, events, round) => {
       world.site.api.fail({ status: 500 })
