@@ -52,7 +52,7 @@ const FORBIDDEN = { browser: ['zod', 'srvx'], relay: ['idb-keyval'] }
  */
 const INTERNAL =
   'http leave refuse isHidden post sync wake listen room send complain page waitMs maySend idb fields holding take spill read ' +
-  'outbox identity judge onGone current adopt decide confirm save forget complete canMend land isGone isOnline cookies edit erase'
+  'outbox identity judge onGone current adopt decide confirm save forget complete canMend land isGone isOnline cookies edit erase writes claimed waiting spills acks'
 const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q` and `v`, which are public
 
 const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))

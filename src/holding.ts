@@ -79,6 +79,18 @@ export const leftMs = (due: number): number => {
 
 const isSendable = ({ event, parked }: StoredRecord): boolean => !!event.contact && !parked
 
+/** What a look at all that waits came to. */
+interface Sweep {
+  writes: Map<string, Stored | undefined>
+  /** What this tab takes over once that is written. */
+  claimed: StoredRecord[]
+  /** How many events wait on this device. */
+  waiting: number
+  /** The spills and ack cookies that were read. */
+  spills: string[]
+  acks: string[]
+}
+
 export const createHolding = ({ outbox, page, identity, judge, onGone }: HoldingParts): Holding => {
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
@@ -144,102 +156,105 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     }
   }
 
-  const sync = async (count: number): Promise<number> => {
-    reviewAll()
-    let waiting = 0
-    let spills: string[] = []
-    let acks: string[] = []
-    let writes = new Map<string, Stored | undefined>()
-    let claimed: StoredRecord[] = []
-    let isOver = false
-
-    const plan = (stored?: Stored[]): typeof writes => {
-      const at = Date.now()
-      const cookies = page.cookies()
-      const all = new Map<string, StoredRecord>()
-      const add = (record: StoredRecord): void => {
-        const { event, due } = record
-        const isAcked = RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)
-        // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
-        if (isAcked && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
-        if (isAcked || done.has(event.id)) {
-          end(event, 'stored')
-          writes.set(event.id, undefined)
-        } else all.set(event.id, record)
-      }
-      let mirror: Visitor | undefined
-      writes = new Map()
-      if (isOver) return writes
-      claimed = []
-      waiting = 0
-      isLate = false
-
-      spills = page.keys(SPILL)
-      acks = cookies.match(ACK_NAMES) ?? []
-      for (const key of spills) for (const one of [page.read(key)].flat()) if ('event' in Object(one)) add(one as StoredRecord)
-      for (const one of stored ?? []) {
-        if ('rev' in one) mirror = one
-        else {
-          share(one)
-          const spilled = all.get(one.event.id)
-          add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
-        }
-      }
-      // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
-      const mine = ours(0)
-      held.clear()
-      for (const record of mine) {
-        held.set(record.event.id, record)
-        add(record)
-      }
-
-      identity.adopt(mirror)
-      const visitor = identity.current()
-      if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
-
-      let excess = all.size - MAX_KEPT
-      for (const [id, record] of [...all].sort()) {
-        const waitMs = held.has(id) ? 0 : leftMs(record.due)
-        // Within a lease another tab may be sending it; what waits longer than that is nobody's.
-        const isIdle = !flying.has(id) && (!waitMs || waitMs > LEASE_MS)
-        if (isIdle && excess-- > 0) end(record.event, 'full')
-        else if (isIdle && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS) end(record.event, 'expired')
-        const kept = done.has(id) ? undefined : review(record)
-        if (!kept) {
-          writes.set(id, undefined)
-          continue
-        }
-        waiting++
-        const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
-        const next = isClaimed && leftMs(kept.due) <= RENEW_MS ? { ...kept, due: at + LEASE_MS } : kept
-        if (isClaimed) claimed.push(next)
-        if (held.has(id) || !stored) held.set(id, next)
-        if (next !== record || !shared.has(next)) writes.set(id, next)
-      }
-      return writes
+  /** What waits, by id: what was spilled, what is on disk in its place, what is ours in the place of both. What is final is written off. */
+  const gather = (stored: Stored[], spills: string[], cookies: string, writes: Sweep['writes']): Map<string, StoredRecord> => {
+    const all = new Map<string, StoredRecord>()
+    const add = (record: StoredRecord): void => {
+      const { event, due } = record
+      const isAcked = RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)
+      // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
+      if (isAcked && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
+      if (isAcked || done.has(event.id)) {
+        end(event, 'stored')
+        writes.set(event.id, undefined)
+      } else all.set(event.id, record)
     }
 
-    if (await outbox.edit(plan)) {
-      for (const written of writes.values()) if (written && 'event' in written) share(written)
-      for (const record of claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
+    for (const key of spills) for (const one of [page.read(key)].flat()) if ('event' in Object(one)) add(one as StoredRecord)
+    for (const one of stored) {
+      if (!('event' in one)) continue
+      share(one)
+      const spilled = all.get(one.event.id)
+      add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
+    }
+    // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
+    const mine = ours(0)
+    held.clear()
+    for (const record of mine) {
+      held.set(record.event.id, record)
+      add(record)
+    }
+    return all
+  }
+
+  /** @param stored what is on disk; absent where there is none, and all that is known is ours */
+  const plan = (count: number, stored?: Stored[]): Sweep => {
+    const at = Date.now()
+    const cookies = page.cookies()
+    const spills = page.keys(SPILL)
+    const writes: Sweep['writes'] = new Map()
+    const claimed: StoredRecord[] = []
+    let waiting = 0
+    isLate = false
+
+    const mirror = stored?.find((one): one is Visitor => 'rev' in one)
+    identity.adopt(mirror)
+    const visitor = identity.current()
+    if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
+
+    const all = gather(stored ?? [], spills, cookies, writes)
+    let excess = all.size - MAX_KEPT
+    for (const [id, record] of [...all].sort()) {
+      const waitMs = held.has(id) ? 0 : leftMs(record.due)
+      // Within a lease another tab may be sending it; what waits longer than that is nobody's.
+      const isIdle = !flying.has(id) && (!waitMs || waitMs > LEASE_MS)
+      if (isIdle && excess-- > 0) end(record.event, 'full')
+      else if (isIdle && at - Date.parse(record.event.occurredAt) > MAX_AGE_MS) end(record.event, 'expired')
+      const kept = done.has(id) ? undefined : review(record)
+      if (!kept) {
+        writes.set(id, undefined)
+        continue
+      }
+      waiting++
+      const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
+      const next = isClaimed && leftMs(kept.due) <= RENEW_MS ? { ...kept, due: at + LEASE_MS } : kept
+      if (isClaimed) claimed.push(next)
+      if (held.has(id) || !stored) held.set(id, next)
+      if (next !== record || !shared.has(next)) writes.set(id, next)
+    }
+    return { writes, claimed, waiting, spills, acks: cookies.match(ACK_NAMES) ?? [] }
+  }
+
+  /** Of these ack cookies those that are of no use to anybody where the disk fails. */
+  const useless = (acks: string[]): string[] => {
+    // Those of batches from memory would pile up. Others may name what is on the disk, for the page that can read it.
+    const fromMemory = [...done].filter((id) => !everShared.has(id)).map(ackMark)
+    return acks.filter((name) => fromMemory.some((mark) => name.endsWith(mark)))
+  }
+
+  const sync = async (count: number): Promise<number> => {
+    reviewAll()
+    let sweep: Sweep = { writes: new Map(), claimed: [], waiting: 0, spills: [], acks: [] }
+    let isOver = false
+    // Where the disk was too slow for it, a plan comes when it is over.
+    const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes))
+    isOver = true
+    if (isWritten) {
+      for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
+      for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else if (page.isGone()) {
-      // The disk was not asked, or in vain: all of it is for the next page to do.
-      spills = []
-      acks = []
+      spill() // all else is for the next page to do
+      return sweep.waiting
     } else {
       // There is only memory, and what is there is ours.
       shared = new WeakSet()
-      plan()
-      // Those of batches from memory would pile up. What others name may be on the disk: a later page shall know of it.
-      const isForgotten = identity.current().rev < 0
-      const fromMemory = [...done].filter((id) => !everShared.has(id)).map(ackMark)
-      acks = acks.filter((name) => isForgotten || fromMemory.some((mark) => name.endsWith(mark)))
+      sweep = plan(count)
     }
-    isOver = true
-    if (leftMs(acksUntil) && identity.current().rev >= 0) acks = []
-    ;[...spills, ...acks].forEach(page.erase)
+    const isForgotten = identity.current().rev < 0 // nothing stays
+    const acks = isForgotten ? sweep.acks : leftMs(acksUntil) ? [] : isWritten ? sweep.acks : useless(sweep.acks)
+    ;[...sweep.spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
-    return waiting
+    return sweep.waiting
   }
 
   return {
