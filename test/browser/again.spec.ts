@@ -5,7 +5,7 @@
 import type { Page } from '../support/browsers/index.ts'
 import type { RelayRequest, Site } from '../support/site.ts'
 import { CONTACT, countTo, drain, expect, expectCalm, expectOnce, flush, identify, numbersOf, sorted, test, trackCount } from './fixtures.ts'
-import { clock, haste, html, MODULE, run, TAG } from './pages.ts'
+import { clock, html, MODULE, run, TAG } from './pages.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -262,38 +262,7 @@ for (const [what, aheadMs] of Object.entries({ 'an hour forward': HOUR_MS, 'an h
   })
 }
 
-// --- When not to try ---
-
-/** Timers and clocks of this page run 100 times as fast: 5 min are 3 s. */
-const FAST = 100
-const PROBE_MS = (5 * MINUTE_MS) / FAST
-const FASTER = `${haste(FAST)}<script>{
-  const Real = Date
-  const start = Real.now()
-  const now = () => start + (Real.now() - start) * ${FAST}
-  window.Date = class extends Real {
-    constructor(...given) { given.length ? super(...given) : super(now()) }
-    static now() { return now() }
-  }
-}</script>`
-
-test('after three requests without an answer only one event is tried every 5 minutes, and an answer ends it', async ({ site, open }) => {
-  site.relayFault({ mode: 'cut' })
-  site.serve('/', html(FASTER + TAG))
-  const page = await open()
-  await identify(page)
-  await trackCount(page, 5)
-  await expect.poll(() => site.requests().length, { timeout: 20_000 }).toBe(5)
-  const [, , third, ...probes] = site.requests()
-  expect(probes.map(numbersIn)).toEqual([[0], [0]])
-  let before = Number(third?.at)
-  for (const { at } of probes) {
-    expect(at - before).toBeGreaterThan(PROBE_MS * 0.95)
-    before = at
-  }
-  site.relayFault(null)
-  await expect.poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(5))
-})
+// --- When not to try; that the next probe comes 5 minutes later is a matter of the unit tests' clock ---
 
 /** Three requests that nobody answers; after them nothing but a probe leaves. */
 const breakThrough = async (site: Site, page: Page): Promise<void> => {
