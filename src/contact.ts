@@ -10,7 +10,7 @@ import type { Page } from './page.ts'
 
 /** What is kept of the visitor between pages. */
 export interface Visitor {
-  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made. */
+  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made, negative where it was forgotten. */
   rev: number
   /** The `rev` of the last logout: events without a contact that are older belong to nobody. */
   epoch: number

@@ -1,6 +1,6 @@
 /**
  * When to send, how much, and how soon again.
- * Invariant: one parcel at a time while the page lives; when it goes, everything that fits leaves synchronously.
+ * Invariant: one parcel at a time while the page is seen; when it goes, everything that fits leaves synchronously.
  */
 import { MAX_EVENTS, type Result } from './contract.ts'
 import { explain, type TrackedEvent } from './event.ts'
@@ -49,7 +49,7 @@ export interface Flusher {
   wake(): Promise<number>
   /** The page may be going: sends synchronously what is held, and spills what the disk has not confirmed. */
   leave(): void
-  /** Sends no more. */
+  /** Sets no timer any more. A request that is under way ends as it ends. */
   close(): void
 }
 

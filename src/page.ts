@@ -1,5 +1,5 @@
 /**
- * The one home of `document`, `navigator`, `location`, `localStorage` and cookies.
+ * The one home of `document`, `navigator`, `localStorage` and cookies.
  * Invariant: nothing here throws; what the browser denies is absent.
  */
 
@@ -7,7 +7,7 @@
 export interface Page {
   /** As the platform's. */
   fetch(address: string, init: RequestInit & { body: string }): Promise<Response>
-  /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON. */
+  /** A value of this origin's `localStorage`; an empty list for what is missing or no JSON, nothing before consent. */
   read(key: string): unknown
   /** Keeps a value as JSON. Nothing happens, and the answer is not true, where that is denied or there is no room. */
   write(key: string, value: unknown): unknown

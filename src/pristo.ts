@@ -66,17 +66,20 @@ export interface Pristo<Events extends EventMap<Events> = Record<string, Fields>
 
 /** What a `flush()` came to. */
 export interface FlushResult {
-  /** Stored by Pristo since the call. */
+  /** Heard to be stored since the call, by an answer or an ack that an earlier page left. */
   delivered: number
   /** Refused for good since the call. */
   rejected: number
-  /** Still waiting on this device: for a contact, a retry, or another tab. */
+  /** Still waiting on this device: for a contact, its email or phone, a retry, or another tab. */
   pending: number
 }
 
 const CONSENT = /^(granted|pending|denied)$/
 
-/** Characters of an event's JSON, so that one alone always fits into a batch: 3 bytes of UTF-8 each at most. */
+/**
+ * Characters of an event's JSON: 3 bytes of UTF-8 each at most, so that one alone fits into a batch. Its contact comes on
+ * top: with one of thousands of characters the relay answers 413, and the event is rejected as `too_large`.
+ */
 const MAX_EVENT_CHARS = 19_900
 
 /**
