@@ -52,10 +52,9 @@ export const createIdentity = (page: Page): Identity => {
 
   const adopt = (found: unknown): void => {
     const { rev, epoch = 0 }: Partial<Visitor> = Object(found)
-    const latest = Math.max(epoch, visitor.epoch) // a logout stays one, whoever was named since
     // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
-    if (rev && rev > Math.abs(visitor.rev)) visitor = found as Visitor // our own words: nobody else writes them
-    visitor.epoch = latest
+    const latest = rev && rev > Math.abs(visitor.rev) ? (found as Visitor) : visitor // our own words: nobody else writes them
+    visitor = { ...latest, epoch: Math.max(epoch, visitor.epoch) } // a logout stays one, whoever was named since
   }
 
   const current = (): Visitor => {
