@@ -34,8 +34,11 @@ export const mutants = [
   },
   {
     name: 'the exit budget is not looked at',
-    file: 'src/flusher.ts',
-    edits: [['holding.take(MAX_EVENTS, room())', 'holding.take(MAX_EVENTS, FULL_BYTES)']],
+    file: 'src/sender.ts',
+    edits: [
+      ['room: () => room,', 'room: () => FULL_BYTES,'],
+      ['keepalive: keepalive && room >= FULL_BYTES - MAX_BODY_BYTES,', 'keepalive,'],
+    ],
   },
   {
     name: 'no exit spill',
