@@ -51,9 +51,10 @@ export const createIdentity = (page: Page): Identity => {
   let newest = 0 // of all events seen: a logout is later than they, also when the clock was set back
 
   const adopt = (found: unknown): void => {
-    const { rev, epoch = 0 }: Partial<Visitor> = Object(found)
+    const { rev = 0, epoch = 0, known }: Partial<Visitor> = Object(found)
+    const isLater = rev > Math.abs(visitor.rev) || (known && rev === visitor.rev)
     // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
-    const latest = rev && rev > Math.abs(visitor.rev) ? (found as Visitor) : visitor // our own words: nobody else writes them
+    const latest = isLater ? (found as Visitor) : visitor // our own words: nobody else writes them
     visitor = { ...latest, epoch: Math.max(epoch, visitor.epoch) } // a logout stays one, whoever was named since
   }
 
@@ -64,10 +65,10 @@ export const createIdentity = (page: Page): Identity => {
 
   const save = (): unknown => current().rev > 0 && page.write(KEY, visitor)
 
-  const change = (contact?: Contact, known = false): void => {
+  const change = (contact?: Contact): void => {
     const { rev, epoch, contact: before = contact } = current()
     const next = Math.max(Date.now(), rev, newest) + 1
-    visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known }
+    visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known: false }
     save()
   }
 
@@ -83,7 +84,9 @@ export const createIdentity = (page: Page): Identity => {
       if (!whole || !isSame(whole, before)) change(whole)
     },
     confirm: (contact) => {
-      if (contact && isSame(contact, current().contact)) change(contact, true)
+      if (!contact || !isSame(contact, current().contact)) return
+      visitor = { ...visitor, known: true } // no decision: another tab's counts, whenever it comes
+      save()
     },
     save,
     forget: () => {

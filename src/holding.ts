@@ -150,9 +150,11 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   /** The visitor may have been named in this very task. */
   const reviewAll = (): void => {
     for (const record of ours(0)) {
-      const kept = review(record)
-      if (kept) held.set(record.event.id, kept)
+      const kept = judge(record)
       if (kept !== record) isLate = true
+      if (typeof kept !== 'string') held.set(record.event.id, kept)
+      // Of what is on disk another tab may know better.
+      else if (!shared.has(record)) end(record.event, kept)
     }
   }
 

@@ -123,12 +123,14 @@ describe('the simulated IndexedDB', () => {
     expect(disk.values()).toEqual([3])
   })
 
-  it('hands out copies', async () => {
+  it('takes in and hands out copies', async () => {
     const { disk, makeRealm, run } = setUp()
     const given = { list: [1] }
     void open(disk, makeRealm()).then((db) => {
       put(db, 'a', given)
       given.list.push(2)
+      const request = db.transaction('events').objectStore('events').get('a')
+      request.onsuccess = () => request.result.list.push(3)
     })
     await run()
     expect(disk.values()).toEqual([{ list: [1] }])

@@ -70,18 +70,15 @@ interface Database {
   connections: Set<Connection>
 }
 
-/**
- * A structured clone, for what a tracker stores. Frozen, so that every reader may have the same one: a reader that changes
- * what it was given throws in strict code, where a browser would let it have its own copy.
- */
+/** A structured clone, for what a tracker stores. */
 const clone = (value: unknown): unknown => {
   if (typeof value === 'function' || typeof value === 'symbol') throw new DOMException('could not be cloned', 'DataCloneError')
-  if (Array.isArray(value)) return Object.freeze(value.map(clone))
+  if (Array.isArray(value)) return value.map(clone)
   if (value instanceof Date) return new Date(value)
   if (typeof value !== 'object' || value === null) return value
   const copy: Record<string, unknown> = {}
   for (const key of Object.keys(value)) copy[key] = clone(Reflect.get(value, key))
-  return Object.freeze(copy)
+  return copy
 }
 
 class Request extends Target {
@@ -238,11 +235,11 @@ class ObjectStore {
   }
 
   get(key: Key): Request {
-    return this.#ask(() => this.transaction.view(this.name).get(key))
+    return this.#ask(() => clone(this.transaction.view(this.name).get(key)))
   }
 
   getAll(_query?: unknown, count = Infinity): Request {
-    return this.#ask(() => [...this.transaction.view(this.name).values()].slice(0, count))
+    return this.#ask(() => [...this.transaction.view(this.name).values()].slice(0, count).map(clone))
   }
 
   getAllKeys(_query?: unknown, count = Infinity): Request {

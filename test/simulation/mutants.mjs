@@ -34,11 +34,13 @@ export const mutants = [
   },
   {
     name: 'the exit budget is not looked at',
+    file: 'src/flusher.ts',
+    edits: [['holding.take(MAX_EVENTS, room())', 'holding.take(MAX_EVENTS, FULL_BYTES)']],
+  },
+  {
+    name: 'keepalive is asked for over the budget',
     file: 'src/sender.ts',
-    edits: [
-      ['room: () => room,', 'room: () => FULL_BYTES,'],
-      ['keepalive: keepalive && room >= FULL_BYTES - MAX_BODY_BYTES,', 'keepalive,'],
-    ],
+    edits: [['keepalive: keepalive && room >= FULL_BYTES - MAX_BODY_BYTES', 'keepalive']],
   },
   {
     name: 'no exit spill',
@@ -75,7 +77,11 @@ export const mutants = [
   {
     name: 'what is final may come back',
     file: 'src/holding.ts',
-    edits: [['if (isAcked || done.has(event.id)) {', 'if (isAcked) {']],
+    edits: [
+      ['if (isAcked || done.has(event.id)) {', 'if (isAcked) {'],
+      ['const kept = done.has(id) ? undefined : review(record)', 'const kept = review(record)'],
+      ['if (!done.has(record.event.id) && !held.has', 'if (!held.has'],
+    ],
   },
   {
     name: 'a due far in the future counts',

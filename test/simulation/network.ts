@@ -37,6 +37,8 @@ export interface Flight {
   at: number
   /** Whether the page was out of sight or going. */
   isExit: boolean
+  /** Whether it outlives its page. */
+  isKeepalive: boolean
   /** Until when it is on its way for the browser: answered, failed, cancelled. */
   endedAt: number
   bytes: number
@@ -184,7 +186,7 @@ export const createWorld = (parts: {
   ): Flight & { cancel(): void } => {
     const weather = random.fork(`flight ${page.nth}.${++sent}`)
     const between = ([least, most]: readonly [number, number]): number => least + weather.next() * (most - least)
-    const flight: Flight & { cancel(): void; isKeepalive: boolean } = {
+    const flight: Flight & { cancel(): void } = {
       nth: sent,
       page,
       ids: idsOf(body),
@@ -320,7 +322,7 @@ export const createWorld = (parts: {
       budgets.delete(page)
       for (const flight of flights) {
         if (flight.page !== page || flight.isOver) continue
-        if (!Reflect.get(flight, 'isKeepalive')) flight.cancel()
+        if (!flight.isKeepalive) flight.cancel()
         else time.after(OUTLIVES_MS, () => flight.isOver || flight.cancel())
       }
     },

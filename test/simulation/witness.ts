@@ -5,7 +5,7 @@
  *    lost by the world's physics only, judged when a page ends and the event is in no storage:
  *    - closed or discarded: `localStorage` failed when the page went, or there was no consent to write;
  *    - crashed or killed: the disk had not been healthy, and the page running, for {@link ON_DISK_MS} since the event
- *      ({@link AT_ONCE_MS} where nothing had been wrong with the disk since the page began);
+ *      ({@link AT_ONCE_MS} or {@link OUT_OF_SIGHT_MS} where nothing had been wrong with the disk since the page began);
  *    - the visitor cleared the site's data, or another script deleted the database;
  *    - the browser was killed before its localStorage, where alone it was, was on its disk.
  * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
@@ -13,11 +13,13 @@
  *    browser had been told was destroyed (data cleared, cookies denied, browser killed before they were on its disk).
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
+ *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
  * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
  *    on its way; its own are those since it last came back from being frozen, as it then finds the others where a new page would, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
- * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are.
+ * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are, and
+ *    sends nothing without keepalive when it goes.
  *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
  * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards, but for what one tab told of
  *    an event that another one had in memory, or while it had no consent to write it down.
@@ -46,8 +48,11 @@ export type End = 'closed' | 'discarded' | 'crashed' | 'killed'
 /** What a page that lives needs to have an event on a disk that works again: a look at its queue (5 s), a slow operation and its second try. */
 export const ON_DISK_MS = 30_000
 
-/** The same on a disk that has always worked: the write begins in the task of `track()`, out of sight with a timer that comes once a second. */
-export const AT_ONCE_MS = 3_000
+/** The same on a disk that has always worked: the write begins in the task of `track()`, and waits for a frozen tab's at most. */
+export const AT_ONCE_MS = 1_500
+
+/** Out of sight it begins with a timer that comes once a second. */
+export const OUT_OF_SIGHT_MS = 3_000
 
 /** The browser's own end of a request, milliseconds. */
 const REQUEST_MS = 10_000
@@ -68,6 +73,9 @@ interface Tracked {
   toldAt: number
   stores: Stored[]
   isRefused: boolean
+  wasHidden: boolean
+  /** Pages that have read that it is stored. */
+  readBy: Set<Page>
   /** Told as dropped by another tab than the one that has it. */
   isContested: boolean
   flights: Flight[]
@@ -148,7 +156,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
       const event: Tracked = {
         id, name, page, people,
-        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, isContested: false, flights: [], knownAt: Infinity,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, wasHidden: page.isHidden, readBy: new Set(), isContested: false, flights: [], knownAt: Infinity,
       } // prettier-ignore
       events.set(id, event)
       order.get(page)?.push(event)
@@ -170,11 +178,13 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (order_ && now < order_.until && order_.clock === device.clockOffMs) {
         fail('too soon', `request ${flight.nth} left ${Math.round(order_.until - now)} ms before its Retry-After was over`)
       }
+      if (flight.page.isGone && device.hasKeepalive && !flight.isKeepalive) fail('over budget', `request ${flight.nth} left a page that was going and could only die with it`)
       if (new Set(flight.ids).size < flight.ids.length) fail('in two requests', `request ${flight.nth} names an event twice`)
       const isClockSound = clockMovedAt < now - 600_000
       for (const id of flight.ids) {
         const event = events.get(id)
         if (!event) continue
+        if (event.readBy.has(flight.page)) fail('sent again', `${event.name} left with request ${flight.nth} although its page had read that it is stored`)
         for (const other of event.flights) {
           const isOnItsWay = !other.isOver && now - other.at < REQUEST_MS
           const isExcused = !isDiskSound() || damagedAt > event.at || !isClockSound
@@ -209,7 +219,8 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (device.cookies.isDenied) cookiesFailedAt = time.now()
     },
 
-    read: (flight: Flight, _results: Result[], waitS: number): void => {
+    read: (flight: Flight, results: Result[], waitS: number): void => {
+      for (const { id, outcome } of results) if (outcome === 'stored') events.get(id)?.readBy.add(flight.page)
       if (waitS > 0) orders.set(flight.page, { until: time.now() + Math.min(waitS, 3600) * 1000 - 1_500, clock: device.clockOffMs })
     },
 
@@ -253,7 +264,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         if (isFinished(event) || event.excuse !== undefined || kept.has(event.id)) continue
         if (event.page !== page && event.page.isAlive()) continue
         const hasAlwaysWorked = Math.max(disk.healthySince(), diskBrokeAt) < page.openedAt
-        const neededMs = hasAlwaysWorked ? AT_ONCE_MS : ON_DISK_MS
+        const neededMs = !hasAlwaysWorked ? ON_DISK_MS : event.wasHidden ? OUT_OF_SIGHT_MS : AT_ONCE_MS
         const soundSince = Math.max(event.at, disk.healthySince(), page.thawedAt, facts.grantedAt)
         if (!facts.hasConsent) event.excuse = 'there was no consent to keep it'
         else if (how === 'closed' || how === 'discarded') {
