@@ -39,6 +39,7 @@ const answers: { status: number; headers?: Record<string, string>; body?: string
 
 test('whatever else the endpoint answers costs no event, is asked for once a try, and is told of once', async ({ site, open }) => {
   const page = await open()
+  site.relayFault({ mode: 'down' }) // a slow machine's first batch must not leave before the first answer is set
   await identify(page)
   await trackCount(page, 2)
   for (const answer of answers) {
@@ -57,6 +58,7 @@ test('whatever else the endpoint answers costs no event, is asked for once a try
 test('an outcome of the future keeps the event', async ({ site, open }) => {
   const page = await open()
   await identify(page)
+  site.relayFault({ mode: 'down' })
   const id = await page.evaluate(() => window.pristo?.track?.('page_view', { n: 0 }))
   site.relayFault({ mode: 'status', status: 200, body: JSON.stringify({ v: 1, results: [{ id, outcome: 'teleported' }] }) })
   expect(await flush(page)).toEqual({ delivered: 0, rejected: 0, pending: 1 })
@@ -68,6 +70,7 @@ test('an outcome of the future keeps the event', async ({ site, open }) => {
 
 test('what the API says of the set-up, the load or itself costs no event', async ({ site, open }) => {
   const page = await open()
+  site.api.fail({ status: 500 })
   await identify(page)
   await trackCount(page, 2)
   for (const status of [401, 403, 404, 408, 425, 429, 500, 503]) {
