@@ -122,7 +122,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     done.add(event.id)
   }
 
-  /** The record as it is to be, or nothing where it goes. */
+  /** The record as it is to be by the disk's word, or nothing where it goes. */
   const review = (record: StoredRecord): StoredRecord | undefined => {
     const judged = judge(record)
     if (typeof judged !== 'string') return judged
