@@ -10,7 +10,7 @@ import type { Page } from './page.ts'
 
 /** What is kept of the visitor between pages. */
 export interface Visitor {
-  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made, negative where it was forgotten. */
+  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made, negative after a denial. */
   rev: number
   /** The `rev` of the last logout: events without a contact that are older belong to nobody. */
   epoch: number
@@ -31,12 +31,17 @@ export interface Identity {
   confirm(contact: Contact | undefined): void
   /** Writes down what was decided while nothing could be written. */
   save(): void
-  /** As if nobody had ever been here. */
+  /** As if nobody had ever been here: what was tracked or decided until now is denied. */
   forget(): void
+  /** When the last denial was that is known here, on the scale of {@link Visitor.rev}. */
+  deniedAt: number
   /** Whether this contact is the visitor, with an email or a phone. */
   canMend(contact: Contact | undefined): boolean
-  /** Gives an event what it lacks and the visitor has: a contact, or the email or phone for want of which it was refused. */
-  complete(record: StoredRecord): StoredRecord | 'reset'
+  /**
+   * Gives an event what it lacks and the visitor has: a contact, or the email or phone for want of which it was refused.
+   * Otherwise the reason why it goes: a logout before it had a contact, or a denial.
+   */
+  complete(record: StoredRecord): StoredRecord | 'reset' | 'denied'
 }
 
 const KEY = 'pristo_contact'
@@ -52,8 +57,7 @@ export const createIdentity = (page: Page): Identity => {
 
   const adopt = (found: unknown): void => {
     const { rev = 0, epoch = 0, known }: Partial<Visitor> = Object(found)
-    const isLater = rev > Math.abs(visitor.rev) || (known && rev === visitor.rev)
-    // A negative `rev` is that of a visitor who was forgotten: what is older must not come back.
+    const isLater = rev > Math.max(visitor.rev, identity.deniedAt) || (known && rev === visitor.rev)
     const latest = isLater ? (found as Visitor) : visitor // our own words: nobody else writes them
     visitor = { ...latest, epoch: Math.max(epoch, visitor.epoch) } // a logout stays one, whoever was named since
   }
@@ -65,16 +69,19 @@ export const createIdentity = (page: Page): Identity => {
 
   const save = (): unknown => current().rev > 0 && page.write(KEY, visitor)
 
+  /** Later than all that is known. */
+  const later = (): number => Math.max(Date.now(), visitor.rev, newest, identity.deniedAt) + 1
+
   const change = (contact?: Contact): void => {
-    const { rev, epoch, contact: before = contact } = current()
-    const next = Math.max(Date.now(), rev, newest) + 1
+    const { epoch, contact: before = contact } = current()
+    const next = later()
     visitor = { rev: next, epoch: contact && before?.id === contact.id ? epoch : next, contact, known: false }
     save()
   }
 
   const canMend = (contact: Contact | undefined): boolean => visitor.contact?.id === contact?.id && isReachable(visitor.contact)
 
-  return {
+  const identity: Identity = {
     current,
     adopt,
     decide: (contact) => {
@@ -90,18 +97,22 @@ export const createIdentity = (page: Page): Identity => {
     },
     save,
     forget: () => {
-      visitor = { rev: -Math.max(Date.now(), visitor.rev), epoch: 0 }
+      identity.deniedAt = later()
+      visitor = { rev: -1, epoch: 0 }
       page.erase(KEY)
     },
+    deniedAt: 0,
     canMend,
     complete: (record) => {
       const { event, epoch, parked } = record
       const { contact, known } = visitor
       newest = Math.max(newest, epoch)
+      if (epoch < identity.deniedAt) return 'denied'
       if (!event.contact && epoch < visitor.epoch) return 'reset'
       return contact && (event.contact ? parked && canMend(event.contact) : true)
         ? { ...record, parked: false, event: { ...event, contact: known && !parked ? { id: contact.id } : contact } }
         : record
     },
   }
+  return identity
 }

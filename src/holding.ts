@@ -49,8 +49,6 @@ export interface HoldingParts {
   outbox: Outbox
   page: Page
   identity: Identity
-  /** What becomes of a record that waits: itself, another in its place, or the reason why it goes. */
-  judge(record: StoredRecord): StoredRecord | GoneReason
   /** Told once of every event that is here no more. */
   onGone(event: TrackedEvent, reason: GoneReason): void
 }
@@ -58,8 +56,11 @@ export interface HoldingParts {
 export interface Holding {
   /** Takes a new event, and begins to write it in the same task unless the page is going. Returns how many are in memory. */
   add(record: StoredRecord): number
-  /** Makes memory and disk one, and takes over what is due there, at most so many. Returns how many events wait on this device. */
-  sync(count: number): Promise<number>
+  /**
+   * Makes memory and disk one, and takes over what is due there, at most so many. Returns how many events wait on this device.
+   * @param isWiped nothing is to stay on the disk
+   */
+  sync(count: number, isWiped?: boolean): Promise<number>
   /** Up to so many held events and UTF-8 bytes of JSON, oldest first. They fly until they land. An event larger than a parcel is one alone. */
   take(count: number, bytes: number): TrackedEvent[]
   /** A flight is over: what changes of the event's record, or the reason why it goes. */
@@ -79,6 +80,10 @@ export const leftMs = (due: number): number => {
 
 const isSendable = ({ event, parked }: StoredRecord): boolean => !!event.contact && !parked
 
+/** Whether an ack among these cookies says that it is stored. */
+const isAcked = ({ id }: TrackedEvent, cookies: string): boolean =>
+  RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(id)}`).test(cookies)
+
 /** What a look at all that waits came to. */
 interface Sweep {
   writes: Map<string, Stored | undefined>
@@ -89,9 +94,10 @@ interface Sweep {
   /** The spills and ack cookies that were read. */
   spills: string[]
   acks: string[]
+  deniedAt: number
 }
 
-export const createHolding = ({ outbox, page, identity, judge, onGone }: HoldingParts): Holding => {
+export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts): Holding => {
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
@@ -99,6 +105,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const everShared = new Set<string>()
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
+  let deniedUntil = 0 // what was denied until then, the disk has forgotten
   let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
@@ -124,7 +131,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
 
   /** The record as it is to be by the disk's word, or nothing where it goes. */
   const review = (record: StoredRecord): StoredRecord | undefined => {
-    const judged = judge(record)
+    const judged = identity.complete(record)
     if (typeof judged !== 'string') return judged
     end(record.event, judged)
     return
@@ -137,6 +144,8 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     const flownMs = Date.now() + LEASE_MS
     const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
     if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
+    // The next page carries out what the disk has not confirmed.
+    if (isGone && identity.deniedAt > deniedUntil) page.write(SPILL + Math.random(), identity.deniedAt)
   }
 
   const write = async (): Promise<void> => {
@@ -150,7 +159,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   /** The visitor may have been named in this very task. */
   const reviewAll = (): void => {
     for (const record of ours(0)) {
-      const kept = judge(record)
+      const kept = identity.complete(record)
       if (kept !== record) isLate = true
       if (typeof kept !== 'string') held.set(record.event.id, kept)
       // Of what is on disk another tab may know better.
@@ -163,10 +172,10 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     const all = new Map<string, StoredRecord>()
     const add = (record: StoredRecord): void => {
       const { event, due } = record
-      const isAcked = RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(event.id)}`).test(cookies)
+      const isKnown = isAcked(event, cookies)
       // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
-      if (isAcked && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
-      if (isAcked || done.has(event.id)) {
+      if (isKnown && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
+      if (isKnown || done.has(event.id)) {
         end(event, 'stored')
         writes.set(event.id, undefined)
       } else all.set(event.id, record)
@@ -193,13 +202,16 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
   const plan = (count: number, stored?: Stored[]): Sweep => {
     const at = Date.now()
     const cookies = page.cookies()
-    const spills = page.keys(SPILL)
+    const isFree = (one: unknown): boolean => held.has(Object(one).event?.id) || !leftMs(Object(one).due)
+    // Where there is only memory, what another tab may be sending stays where it is.
+    const spills = page.keys(SPILL).filter((key) => stored || [page.read(key)].flat().every(isFree))
     const writes: Sweep['writes'] = new Map()
     const claimed: StoredRecord[] = []
     let waiting = 0
     isLate = false
 
     const mirror = stored?.find((one): one is Visitor => 'rev' in one)
+    for (const key of spills) identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(key)) || 0) // of events no number comes
     identity.adopt(mirror)
     const visitor = identity.current()
     if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
@@ -224,7 +236,7 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
       if (held.has(id) || !stored) held.set(id, next)
       if (next !== record || !shared.has(next)) writes.set(id, next)
     }
-    return { writes, claimed, waiting, spills, acks: cookies.match(ACK_NAMES) ?? [] }
+    return { writes, claimed, waiting, spills, acks: cookies.match(ACK_NAMES) ?? [], deniedAt: identity.deniedAt }
   }
 
   /** Of these ack cookies those that are of no use to anybody where the disk fails. */
@@ -234,22 +246,23 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     return acks.filter((name) => fromMemory.some((mark) => name.endsWith(mark)))
   }
 
-  const sync = async (count: number): Promise<number> => {
+  const sync = async (count: number, isWiped?: boolean): Promise<number> => {
     reviewAll()
-    let sweep: Sweep = { writes: new Map(), claimed: [], waiting: 0, spills: [], acks: [] }
+    let sweep = undefined as Sweep | undefined
     let isOver = false
     // Where the disk was too slow for it, a plan comes when it is over.
-    const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes))
+    const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes), isWiped)
     isOver = true
-    if (isWritten) {
-      for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
+    if (isWritten && sweep) {
+      deniedUntil = sweep.deniedAt
+      for (const written of isWiped ? [] : sweep.writes.values()) if (written && 'event' in written) share(written)
       for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else if (page.isGone()) {
       spill() // all else is for the next page to do
-      return sweep.waiting
+      return 0
     } else {
-      // There is only memory, and what is there is ours.
-      shared = new WeakSet()
+      // There is only memory, and what is there is ours. Without consent there is a disk, which others may read.
+      if (isWritten === false) shared = new WeakSet()
       sweep = plan(count)
     }
     const isForgotten = identity.current().rev < 0 // nothing stays
@@ -272,12 +285,14 @@ export const createHolding = ({ outbox, page, identity, judge, onGone }: Holding
     take: (count, bytes) => {
       reviewAll()
       const due = Date.now() + LEASE_MS
+      const cookies = page.cookies()
       for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held.set(record.event.id, { ...record, due })
       return ours(REQUEST_MS)
         .filter(
           (record) =>
             isSendable(record) &&
             !flying.has(record.event.id) &&
+            !isAcked(record.event, cookies) && // what a beacon brought, nothing else tells
             (page.isHidden() || !isLate) &&
             count-- > 0 &&
             (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&

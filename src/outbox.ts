@@ -28,12 +28,15 @@ export type Plan = (stored: Stored[]) => Writes
 
 /**
  * Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. What is passed in is called inside the
- * transaction, which may be twice, and may be long after the answer where the disk was too slow for it.
+ * transaction, which may be twice, and may be long after the answer where the disk was too slow for it. `undefined`: nothing may be stored now.
  */
 export interface Outbox {
-  put(writes: () => Writes): Promise<boolean>
-  /** Carries out a plan as one transaction: two tabs never plan on the same state. */
-  edit(plan: Plan): Promise<boolean>
+  put(writes: () => Writes): Promise<boolean | undefined>
+  /**
+   * Carries out a plan as one transaction: two tabs never plan on the same state.
+   * @param isWiped everything goes, and the plan only hears what that was: no wait, in which the page could go, comes before
+   */
+  edit(plan: Plan, isWiped?: boolean): Promise<boolean | undefined>
   /** The page goes: nothing unfinished may go with it. */
   leave(): void
 }
@@ -74,16 +77,18 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
     return promisifyRequest(transaction)
   }
 
-  const use = async (work: (objects: IDBObjectStore) => void): Promise<boolean> => {
-    for (let tries = 2; tries-- && mayUse(); ) {
+  const use = async (work: (objects: IDBObjectStore) => void): Promise<boolean | undefined> => {
+    let isDone: boolean | undefined
+    for (let tries = 2; !isDone && tries-- && mayUse(); ) {
       try {
         await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
-        return true
+        isDone = true
       } catch {
+        isDone = false
         connection = undefined // denied, or dead with or without a `close` event
       }
     }
-    return false
+    return isDone
   }
 
   const write = (objects: IDBObjectStore, writes: Writes): void => {
@@ -94,12 +99,15 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
 
   return {
     put: (writes) => use((objects) => write(objects, writes())),
-    edit: (plan) =>
+    edit: (plan, isWiped) =>
       use((objects) => {
         const all: IDBRequest<Stored[]> = objects.getAll()
-        editing.add(objects.transaction)
+        if (isWiped) {
+          objects.clear()
+          write(objects, [])
+        } else editing.add(objects.transaction)
         all.onsuccess = () => {
-          write(objects, plan(all.result))
+          isWiped ? plan(all.result) : write(objects, plan(all.result))
           editing.delete(objects.transaction) // it commits
         }
       }),

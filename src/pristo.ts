@@ -135,7 +135,6 @@ export const startPristo = (
     outbox,
     page,
     identity,
-    judge: (record) => (consent === 'denied' ? consent : identity.complete(record)),
     onGone: (event, reason) => {
       if (reason === 'stored') {
         delivered++
@@ -175,7 +174,8 @@ export const startPristo = (
     consent = given
     if (given === 'denied') identity.forget()
     else identity.save() // what was said while nothing could be written
-    void holding.sync(0).catch(complain) // at once: what is denied does not wait for a request that is under way
+    // At once: what is denied does not wait for a request that is under way.
+    void holding.sync(0, given === 'denied').catch(complain)
     void flusher.wake()
   }
 
@@ -204,9 +204,9 @@ export const startPristo = (
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       if (consent === 'denied') return
       const now = Date.now()
-      const epoch = Math.max(now, identity.current().rev)
+      const epoch = Math.max(now, identity.current().rev, identity.deniedAt)
       const record = identity.complete({ event, due: now + LEASE_MS, epoch })
-      if (record !== 'reset') flusher.add(record)
+      if (typeof record !== 'string') flusher.add(record)
       return event.id
     }),
     flush: async () => {

@@ -14,12 +14,12 @@ const openTab = (device: Device = createDevice()) => {
   const identity = createIdentity(page)
   const kept = (): Visitor => JSON.parse(device.storage.get('pristo_contact') ?? 'null')
   /** Who an event without a contact would belong to. */
-  const ownerOf = (event = makeNobodys(1), epoch = identity.current().epoch) => identity.complete(recordOf(event, { epoch }))
+  const ownerOf = (event = makeNobodys(1), epoch = Math.max(identity.current().epoch, identity.deniedAt)) => identity.complete(recordOf(event, { epoch }))
   const owner = () => {
     const record = ownerOf()
-    return record === 'reset' ? record : record.event.contact
+    return typeof record === 'string' ? record : record.event.contact
   }
-  return { ...identity, page, kept, ownerOf, owner }
+  return { ...identity, identity, page, kept, ownerOf, owner }
 }
 
 /** Two tabs of one browser. */
@@ -264,6 +264,19 @@ describe('a visitor who was forgotten', () => {
     adopt(mirror)
     save()
     expect([owner(), kept()]).toEqual([undefined, null])
+  })
+
+  it('leaves nobody what was tracked before, named or not; what is tracked in the very moment after counts', () => {
+    const { identity } = forget()
+    const complete = (epoch: number) => identity.complete(recordOf(makeNth(1), { epoch }))
+    expect([complete(identity.deniedAt - 1), complete(identity.deniedAt)]).toMatchObject(['denied', { event: { contact: ADA } }])
+  })
+
+  it('is later than any event that was seen, also where the clock was set back since', () => {
+    const { identity, forget } = openTab()
+    identity.complete(recordOf(makeNth(1), { epoch: NOON + 3_600_000 }))
+    forget()
+    expect(identity.deniedAt).toBeGreaterThan(NOON + 3_600_000)
   })
 
   it('may be identified anew', () => {

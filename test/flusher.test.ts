@@ -44,7 +44,6 @@ const arrange = (...scripts: Script[]) => {
       outbox,
       page,
       identity,
-      judge: identity.complete,
       onGone: (event, reason) => void gone.push([numbersOf([event])[0], reason]),
     })
   const flusher = createFlusher({

@@ -32,7 +32,9 @@ const arrange = (outbox: Outbox = createMemoryOutbox(true)) => {
   const openTab = (own = outbox) => {
     const page = createPage(device)
     const identity = createIdentity(page)
-    const verdicts = new Map<number, GoneReason>()
+    const { complete } = identity
+    const verdicts = new Map<number, 'denied'>()
+    identity.complete = (record) => verdicts.get(nthOf(record.event)) ?? complete(record)
     const gone: [number, GoneReason][] = []
     const listener = { hear: (_: TrackedEvent): void => {} }
     const nthOf = (event: TrackedEvent) => numbersOf([event])[0] ?? 0
@@ -40,7 +42,6 @@ const arrange = (outbox: Outbox = createMemoryOutbox(true)) => {
       outbox: own,
       page,
       identity,
-      judge: (record) => verdicts.get(nthOf(record.event)) ?? identity.complete(record),
       onGone: (event, reason) => {
         gone.push([nthOf(event), reason])
         listener.hear(event)
@@ -54,7 +55,7 @@ const arrange = (outbox: Outbox = createMemoryOutbox(true)) => {
       land(nth)
       return holding.sync(0)
     }
-    return { ...holding, add, page, identity, verdicts, gone, listener, takeAll, land, deliver }
+    return { ...holding, add, addRecord: holding.add, page, identity, verdicts, gone, listener, takeAll, land, deliver }
   }
   const spilled = () => [...device.storage].flatMap(([key, text]) => (key.startsWith('pristo_spill_') ? numbersOf(JSON.parse(text).map((record: StoredRecord) => record.event)) : []))
   const onDisk = async () => numbersOf((await peek(outbox)).map(({ event }) => event))
@@ -610,6 +611,20 @@ describe('an ack cookie', () => {
     expect([await onDisk(), device.cookies.size]).toEqual([[], 0])
   })
 
+  it('is read when the page goes: what a beacon brought does not leave again', async () => {
+    const { openTab, acknowledge } = arrange()
+    const tab = openTab()
+    tab.add(makeNth(1))
+    tab.add(makeNth(2))
+    await settle()
+    tab.takeAll()
+    tab.land(1, { due: Date.now() + LEASE_MS }) // nobody answered
+    tab.land(2, { due: Date.now() + LEASE_MS })
+    acknowledge('x', mark(1))
+    tab.page.gone = true
+    expect(tab.takeAll()).toEqual([2])
+  })
+
   it('is left to the next page by one that is gone, which could not tell the disk', async () => {
     const flaky = createFlaky()
     const { openTab, acknowledge, device, onDisk } = arrange(flaky)
@@ -873,6 +888,7 @@ describe('a spill', () => {
   it('that no disk takes is held, and is spilled again where the page is out of sight', async () => {
     const browser = arrange(createMemoryOutbox(false))
     hide(browser, 2)
+    vi.advanceTimersByTime(LEASE_MS)
     const next = browser.openTab()
     expect([await next.sync(40), browser.spilled()]).toEqual([2, []])
     next.page.gone = true
@@ -900,6 +916,106 @@ describe('a spill', () => {
     next.identity.decide(BOB)
     await next.sync(40)
     expect([next.gone, await browser.onDisk()]).toEqual([[[1, 'reset']], []])
+  })
+})
+
+describe('a spill of a tab that lives', () => {
+  const hideOne = () => {
+    const browser = arrange(createMemoryOutbox(false))
+    const tab = browser.openTab()
+    tab.page.hidden = true
+    tab.add(makeNth(1))
+    tab.takeAll()
+    tab.spill()
+    return { ...browser, tab }
+  }
+
+  it('is not sent by another one in its lease where there is no disk, and stays for whoever comes after it', async () => {
+    const { openTab, spilled } = hideOne()
+    const other = openTab()
+    await other.sync(40)
+    expect([other.takeAll(), spilled()]).toEqual([[], [1]])
+    vi.advanceTimersByTime(LEASE_MS)
+    await other.sync(40)
+    expect([other.takeAll(), spilled()]).toEqual([[1], []])
+  })
+
+  it('is replaced by that tab’s next one: they do not pile up where there is no disk', async () => {
+    const { tab, device } = hideOne()
+    for (let look = 0; look < 3; look++) await tab.sync(40)
+    expect(device.storage.size).toBe(1)
+  })
+})
+
+describe('a denial', () => {
+  /** A tab with an event on a disk that fails from then on, and says no. */
+  const deny = async () => {
+    const flaky = createFlaky()
+    const browser = arrange(flaky)
+    const tab = browser.openTab()
+    tab.identity.decide(ADA)
+    tab.add(makeNth(1))
+    await tab.sync(0)
+    await settle()
+    flaky.fails = true
+    vi.advanceTimersByTime(1)
+    tab.identity.forget()
+    await tab.sync(0, true)
+    return { ...browser, tab, flaky }
+  }
+
+  it('that the disk takes leaves nothing', async () => {
+    const { tab, flaky, outbox, device } = await deny()
+    flaky.fails = false
+    await tab.sync(0)
+    tab.page.gone = true
+    tab.spill()
+    expect([await readAll(outbox), device.storage.size]).toEqual([[], 0])
+  })
+
+  it('that no disk has taken when the page goes is carried out by the next page', async () => {
+    const { tab, flaky, openTab, outbox, device } = await deny()
+    tab.spill()
+    expect(device.storage.size).toBe(0) // the page lives
+    tab.page.gone = true
+    tab.spill()
+    expect(device.storage.size).toBe(1)
+    flaky.fails = false
+    const next = openTab()
+    next.addRecord(recordOf(makeNth(2), { epoch: Date.now() + 1 }))
+    await next.sync(40)
+    expect([next.takeAll(), next.gone, next.identity.current().contact]).toEqual([[2], [[1, 'denied']], undefined])
+    expect([numbersOf((await peek(outbox)).map(({ event }) => event)), (await readAll(outbox)).length, device.storage.size]).toEqual([[2], 1, 0]) // no mirror either
+  })
+
+  it('that two pages in a row could not tell the disk is carried out by the third', async () => {
+    const { tab, flaky, openTab, onDisk } = await deny()
+    tab.page.gone = true
+    tab.spill()
+    const next = openTab()
+    await next.sync(40)
+    next.page.gone = true
+    next.spill()
+    flaky.fails = false
+    const third = openTab()
+    await third.sync(40)
+    expect([third.takeAll(), third.gone, await onDisk()]).toEqual([[], [[1, 'denied']], []])
+  })
+})
+
+describe('without consent', () => {
+  it('what is on disk, and another tab may have sent since, is not held for ever', async () => {
+    const disk = createMemoryOutbox(true)
+    let mayStore = true
+    const { openTab } = arrange(disk)
+    const tab = openTab({ ...disk, edit: async (plan, isWiped) => (mayStore ? disk.edit(plan, isWiped) : undefined) })
+    tab.add(makeNth(1))
+    await settle()
+    mayStore = false
+    await tab.sync(0)
+    vi.advanceTimersByTime(LEASE_MS)
+    await tab.sync(0)
+    expect(tab.takeAll()).toEqual([])
   })
 })
 

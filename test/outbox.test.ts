@@ -52,6 +52,17 @@ describe.each([
     expect([answer, await peek(outbox)]).toEqual([true, [record(1, 9), record(3), record(4, 3)]])
   })
 
+  it('is empty after a wipe, whose plan sees what was there and writes nothing', async () => {
+    const outbox = open()
+    await put(outbox, record(1))
+    let seen: Stored[] = []
+    const answer = await outbox.edit((all) => {
+      seen = all
+      return [[keyOf(2), record(2)]]
+    }, true)
+    expect([answer, seen, await peek(outbox)]).toEqual([true, [record(1)], []])
+  })
+
   it('asks what to write when it writes, not before', async () => {
     const outbox = open()
     const records = [record(1)]
@@ -165,6 +176,17 @@ describe('a page that goes', () => {
     expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([false, [], [[1, 0]]])
   })
 
+  it('leaves a wipe that has begun to the disk', async () => {
+    let isGone = false
+    const { idb, outbox } = arrange(new IDBFactory(), () => !isGone)
+    await put(outbox, record(1))
+    void outbox.edit(() => [], true)
+    for (let turn = 0; turn < 9; turn++) await Promise.resolve() // it has begun, and nobody has answered
+    isGone = true
+    outbox.leave()
+    expect(await stored(idb)).toEqual([])
+  })
+
   it('leaves in peace what is finished, and what was never begun', async () => {
     const { idb, outbox } = arrange()
     outbox.leave()
@@ -213,7 +235,7 @@ describe('where storage fails', () => {
     ['rejects', newer],
     ['never settles', () => opening(silent)],
   ])('an open() that %s is a false within twice 3 s', async (_, makeIdb) => {
-    const answers: boolean[] = []
+    const answers: unknown[] = []
     const { outbox } = arrange(makeIdb())
     void put(outbox, record(1)).then((answer) => answers.push(answer))
     void outbox.edit(() => []).then((answer) => answers.push(answer))
@@ -224,7 +246,7 @@ describe('where storage fails', () => {
   it('a connection that never answers is left for a fresh one after 3 s', async () => {
     const idb = new IDBFactory()
     vi.spyOn(idb, 'open').mockImplementationOnce(silent)
-    const answers: boolean[] = []
+    const answers: unknown[] = []
     void put(arrange(idb).outbox, record(1)).then((answer) => answers.push(answer))
     await vi.advanceTimersByTimeAsync(2_999)
     expect(answers).toEqual([])
@@ -242,8 +264,8 @@ describe('while nothing may be stored', () => {
     const idb = new IDBFactory()
     let mayUse = false
     const outbox = createOutbox(idb, () => mayUse)
-    expect(await put(outbox, record(1))).toBe(false)
-    expect(await outbox.edit(() => [[keyOf(1), record(1)]])).toBe(false)
+    expect(await put(outbox, record(1))).toBeUndefined()
+    expect(await outbox.edit(() => [[keyOf(1), record(1)]])).toBeUndefined()
     expect(await idb.databases()).toEqual([])
     mayUse = true
     expect(await put(outbox, record(2))).toBe(true)

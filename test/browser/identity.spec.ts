@@ -1,7 +1,7 @@
 /** Who the visitor is: for every event, on every page and in every tab, and what becomes of events that the API refuses for it. */
 import type { Page } from '../support/browsers/index.ts'
 import type { StoredEvent } from '../support/pristo-api.ts'
-import { CONTACT, drain, expect, flush, identify, numbersOf, numbersOnDisk, recordsOnDisk, test, trackCount } from './fixtures.ts'
+import { arrival, CONTACT, drain, expect, flush, identify, numbersOf, numbersOnDisk, recordsOnDisk, test, trackCount } from './fixtures.ts'
 import { html, LATER, MODULE, TAG } from './pages.ts'
 
 const OTHER = { id: 'u_7', email: 'c@d.co' }
@@ -170,6 +170,29 @@ test('a denial leaves nothing of the contact on the device', async ({ open }) =>
   await expect.poll(kept).toBe('[[],["","{}"]]')
   await flush(page)
   expect(await kept()).toBe('[[],["","{}"]]')
+})
+
+test('a denial that is the last word of a page leaves nothing of what was there', async ({ site, open }) => {
+  const page = await open()
+  await identify(page)
+  await trackCount(page, 1)
+  await drain(page)
+  site.relayFault({ mode: 'down' })
+  await trackCount(page, 5, 1)
+  await expect.poll(() => numbersOnDisk(page)).toEqual([1, 2, 3, 4, 5])
+  await page.evaluate(() => {
+    window.pristo?.consent?.('denied')
+    dispatchEvent(new PageTransitionEvent('pagehide')) // a navigation that is under way may end the page before the disk answers
+    location.href = '/later'
+  })
+  await arrival(page, '/later')
+  site.relayFault(null)
+  await drain(page)
+  expect(await recordsOnDisk(page)).toEqual([])
+  expect(await page.evaluate(() => JSON.stringify([document.cookie, localStorage]))).toBe('["",{}]')
+  await trackCount(page, 1, 9)
+  await flush(page)
+  expect(numbersOf(site.api.events())).toEqual([0]) // the last one has no contact: nobody is known
 })
 
 test('identify() in one tab is known to the other', async ({ site, open }) => {

@@ -3,7 +3,8 @@
  *
  * A visit is a row of persons: `identify()` of another one, or `reset()`, begins the next. An event belongs to the person of
  * its moment, and where nobody is known yet, to the first who is identified before that person's end.
- * Tabs learn of each other by storage events, so that for a moment ({@link GRACE_MS}) a second tab may still be with the person before.
+ * Tabs learn of each other by `localStorage`, at each call and look; one that is asleep may for a moment ({@link GRACE_MS}) still
+ * be with the person before. Without `localStorage` a tab goes by what it was told itself until it has looked into the database.
  */
 import type { Page } from './page.ts'
 
@@ -18,15 +19,22 @@ export interface Person {
   isAnyone?: boolean
 }
 
-/** A storage event takes milliseconds; a tab that was asleep gets it when it wakes. */
+/** A look takes milliseconds; a tab that was asleep looks when it wakes. */
 export const GRACE_MS = 1_000
 
 /** Without localStorage tabs look into the database only, every 5 s, and it may take its time. */
-const MIRROR_MS = 15_000
+export const MIRROR_MS = 15_000
+
+/** A decision that only the database can take down needs so long. */
+const WRITTEN_MS = 1_500
+
+/** Where a decision can be written down: tabs and the next page hear of it by these. */
+export type Written = 'at once' | 'on disk' | 'nowhere'
 
 export const createIdentities = (startedAt: number) => {
   const people: Person[] = [{ from: startedAt, ids: new Set(), isOpen: true }]
   const own = new Map<Page, Person>()
+  const views = new Map<Page, Person>() // who is here, for one that hears of nobody else's decisions
   const latest = (): Person => {
     const person = people.at(-1)
     if (!person) throw new Error('there is always somebody, if unknown')
@@ -38,22 +46,59 @@ export const createIdentities = (startedAt: number) => {
     return person
   }
 
+  const viewOf = (page: Page, at: number): Person => {
+    const view = views.get(page) ?? { from: at, ids: new Set(), isOpen: true }
+    views.set(page, view)
+    return view
+  }
+
+  /** Nobody may remember where one ended and the next began: what is one's may be the other's. */
+  const join = (others: Person[]): void => {
+    const { ids } = latest()
+    for (const person of others) {
+      person.ids.forEach((id) => ids.add(id))
+      person.ids = ids
+    }
+  }
+
+  const young = new Map<Page, number>() // decisions that only the disk can have, and when they were made
+
+  const decided = (page: Page, at: number, written: Written): void => {
+    own.set(page, latest())
+    // Of two in a short time, in two tabs, the second did not know of the first.
+    const isUnheard = written === 'on disk' && [...young].some(([other, madeAt]) => other !== page && madeAt > at - MIRROR_MS)
+    if (written === 'nowhere' || isUnheard) join(people.slice(-2))
+    if (written === 'on disk') young.set(page, at)
+  }
+
   return {
     current: latest,
-    identify: (page: Page, id: string, at: number): void => {
+    identify: (page: Page, id: string, at: number, written: Written): void => {
+      const view = viewOf(page, at)
+      if (view.isOpen) {
+        view.isOpen = false
+        view.ids.add(id)
+      } else if (!view.ids.has(id)) views.set(page, { from: at, ids: new Set([id]), isOpen: false })
       const now = latest()
       if (now.isOpen) {
         now.isOpen = false
         now.ids.add(id)
       } else if (!now.ids.has(id)) begin(at, [id], false)
-      own.set(page, latest())
+      decided(page, at, written)
     },
-    reset: (page: Page, at: number): void => void own.set(page, begin(at, [], true)),
+    reset: (page: Page, at: number, written: Written): void => {
+      views.delete(page)
+      begin(at, [], true)
+      decided(page, at, written)
+    },
+    ended: (page: Page, at: number): void => {
+      if ((young.get(page) ?? -Infinity) > at - WRITTEN_MS) join(people.slice(-2))
+    },
     /** What the device knew is gone, or goes back to what was written last. */
     forget: (at: number, maybeSince: number): void => {
-      const recent = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > maybeSince).flatMap(({ ids }) => [...ids])
-      if (latest().isOpen) for (const id of recent) latest().ids.add(id)
-      else begin(at, recent, true)
+      const recent = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > maybeSince)
+      if (!latest().isOpen) begin(at, recent.flatMap(({ ids }) => [...ids]), true) // prettier-ignore
+      else join(recent)
     },
     /** A decision that may not be written down, for want of consent: the next page cannot know of it. */
     blur: (): void => {
@@ -67,7 +112,7 @@ export const createIdentities = (startedAt: number) => {
       const possible = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > at - (isAlone ? MIRROR_MS : GRACE_MS))
       const mine = own.get(page)
       if (mine === latest()) return [mine] // it need not hear of its own decision
-      return isAlone && mine && !possible.includes(mine) ? [...possible, mine] : possible
+      return isAlone ? [...new Set([...possible, ...(mine ? [mine] : []), viewOf(page, at)])] : possible
     },
   }
 }

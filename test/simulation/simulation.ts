@@ -4,7 +4,7 @@
  */
 import { enter } from './ambience.ts'
 import { createApi, type Stored } from './api.ts'
-import { createIdentities, GRACE_MS, type Person } from './identities.ts'
+import { createIdentities, GRACE_MS, MIRROR_MS, type Person, type Written } from './identities.ts'
 import { createDisk } from './indexeddb.ts'
 import { createWorld, type World } from './network.ts'
 import { Page, type Device } from './page.ts'
@@ -125,7 +125,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         const event: unknown = what === 'delivered' ? payload : Reflect.get(Object(payload), 'event')
         const id = String(Reflect.get(Object(event), 'id'))
         log(`page ${page.nth}`)(() => `told ${what} ${id.slice(-5)} ${what === 'dropped' ? Reflect.get(Object(payload), 'reason') : ''}`)
-        judging(witness.told)(page, !isForbidden(page), what, id)
+        judging(witness.told)(page, !isForbidden(page), what, id, isDenied(page))
       })
     }
   }
@@ -168,12 +168,14 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     return true
   }
 
+  const written = (): Written => (!device.local.fault ? 'at once' : device.disk.fault() ? 'nowhere' : 'on disk')
+
   const identify = (page: Page, person: number, details: 'full' | 'more' | 'id'): void =>
     page.task(() => {
       if (!mayDecide(page) || isDenied(page)) return
       const contact = contactOf(person, details)
       log(`page ${page.nth}`)(() => `identify ${JSON.stringify(contact)}`)
-      identities.identify(page, String(contact.id), time.now())
+      identities.identify(page, String(contact.id), time.now(), written())
       if (isForbidden(page)) identities.blur()
       page.face?.identify(contact)
     })
@@ -206,6 +208,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     if (!page.isAlive()) return
     log(`page ${page.nth}`)(() => how)
     page.end()
+    identities.ended(page, time.now())
     judging(witness.ended)(page, how, { hasConsent: consent === 'granted', couldSpill, grantedAt, ranUntil: frozenAt ?? time.now() })
   }
 
@@ -230,7 +233,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     for (let nth = 0; nth < count; nth++) {
       const name = `event ${++tracked}`
       const isPending = tabs.some((tab) => tab.page === page && tab.consent === 'pending')
-      const isAlone = isPending || time.now() - Math.max(device.local.failedAt(), clearedAt) < 600_000
+      const isAlone = isPending || !!device.local.fault || time.now() - Math.max(device.local.failedAt(), clearedAt) < 600_000
       const people: Person[] = identities.at(page, time.now(), isAlone)
       const id = page.face?.track(`t${tracked}`, fields)
       if (id === undefined) continue
@@ -277,7 +280,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
           tab.page.task(() => {
             if (!mayDecide(tab.page) || isDenied(tab.page)) return
             log(`page ${tab.page.nth}`)(() => 'reset')
-            identities.reset(tab.page, time.now())
+            identities.reset(tab.page, time.now(), written())
             if (isForbidden(tab.page)) identities.blur()
             tab.page.face?.reset()
           })
@@ -340,7 +343,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         tab.page.task(() => {
           if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = time.now()
           if (action.state === 'denied') {
-            identities.reset(tab.page, time.now())
+            identities.reset(tab.page, time.now(), written())
             // What is denied is denied on this page; what others have in memory is theirs until they are told.
             if (tabs.length > 1) identities.blur()
           }
@@ -384,7 +387,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         device.disk.clear()
         device.local.clear()
         device.cookies.clear()
-        identities.forget(time.now(), time.now())
+        identities.forget(time.now(), time.now() - MIRROR_MS) // a tab that had not looked since writes back what it knew
         clearedAt = time.now()
         return witness.cleared()
       case 'delete database':

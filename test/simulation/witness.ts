@@ -22,7 +22,7 @@
  *    sends nothing without keepalive when it goes.
  *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
  * 7. **untrue**: what is told as delivered is stored; what is told as dropped is not sent afterwards, but for what one tab told of
- *    an event that another one had in memory, or while it had no consent to write it down.
+ *    an event that another one had in memory, or while it had no consent, or no storage, to write it down.
  */
 import type { Contact, Result } from '../../src/contract.ts'
 import type { Stored } from './api.ts'
@@ -122,7 +122,11 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
   }
 
   /** Whether two events are one contact's beyond doubt. */
-  const isSameContact = (a: Tracked, b: Tracked): boolean => a.people.length === 1 && b.people.length === 1 && a.people[0] === b.people[0] && a.people[0]?.ids.size === 1 // else a killed browser may have mixed two
+  const isSameContact = (a: Tracked, b: Tracked): boolean => {
+    const [person] = a.people
+    // Else a killed browser may have mixed two, or a tab without consent named somebody of its own.
+    return a.people.length === 1 && b.people.length === 1 && person === b.people[0] && person?.ids.size === 1 && !person.isAnyone
+  }
 
   /** It may wait for a contact in its page's memory. */
   const isNobodys = ({ page, people }: Tracked): boolean => page.isAlive() && people.every(({ ids }) => !ids.size)
@@ -146,6 +150,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     )
   }
 
+  /** Whether another page may have taken it over, and taken it with it when it went. */
+  const hadOthers = (event: Tracked, than: Page): boolean => [...pages].some(([page, { endedAt }]) => page !== than && endedAt > event.at)
+
   return {
     opened: (page: Page): void => {
       pages.set(page, { endedAt: Infinity })
@@ -162,11 +169,13 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       order.get(page)?.push(event)
     },
 
-    told: (page: Page, mayWrite: boolean, what: 'delivered' | 'rejected' | 'dropped', id: string): void => {
+    told: (page: Page, mayWrite: boolean, what: 'delivered' | 'rejected' | 'dropped', id: string, isDenied: boolean): void => {
       const event = events.get(id)
       if (!event) return
       // One tab's refusal of consent, or logout, reaches what another one has in memory when that hears of it.
-      if (what === 'dropped' && (!mayWrite || (event.page !== page && event.page.isAlive()))) event.isContested = true
+      const isForgotten = !!device.local.fault && !isDiskSound() // no storage takes it down
+      const isElsewhere = (event.page !== page && event.page.isAlive()) || (isDenied && hadOthers(event, page))
+      if (what === 'dropped' && (!mayWrite || isForgotten || isElsewhere)) event.isContested = true
       if (what === 'delivered' && !event.stores.length) fail('untrue', `${event.name} is told as delivered and was never stored`)
       event.isTold.add(what)
       event.toldAt = Math.min(event.toldAt, time.now())
@@ -196,14 +205,12 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       }
       if (flight.isExit || !isClockSound || !isDiskSound()) return // what is on a disk that fails, nobody can send
       const mine = order.get(flight.page) ?? []
-      /** Whether another page may have taken it over, and taken it with it when it went. */
-      const hadOthers = (event: Tracked): boolean => [...pages].some(([page, { endedAt }]) => page !== flight.page && endedAt > event.at)
       const sent = mine.filter(({ id }) => flight.ids.includes(id))
       const first = mine.filter((event) => event.at > flight.page.thawedAt && !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
       for (const early of first) {
         const overtaking = sent.find((event) => event.at > early.at && isSameContact(event, early))
         if (!overtaking) continue
-        const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (now - early.at > HELD_MS && hadOthers(early))
+        const isElsewhere = early.flights.some(({ isOver, at }) => !isOver && now - at < 3 * REQUEST_MS) || (now - early.at > HELD_MS && hadOthers(early, flight.page))
         if (!isElsewhere) fail('overtaken', `${overtaking.name} left with request ${flight.nth} while ${early.name} of the same contact waited`)
       }
     },
@@ -240,12 +247,15 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         if (event.isTold.has('dropped') && !event.isContested && !event.flights.some(({ at }) => at < event.toldAt) && damagedAt < event.at && isDiskSound()) {
           fail('untrue', `${event.name} was told as dropped, then sent and stored`)
         }
-        for (const { ids } of candidates) {
-          for (const id of ids.slice(0, ids.indexOf(next.id))) {
-            const early = events.get(id)
-            if (clockMovedAt < time.now() - 600_000 && isDiskSound() && early && early.page === event.page && isSameContact(early, event) && !early.stores.length && !early.isRefused) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
-          }
-        }
+        const overtakenIn = ({ ids }: Flight): Tracked | undefined =>
+          ids
+            .slice(0, ids.indexOf(next.id))
+            .flatMap((id) => events.get(id) ?? [])
+            .find((early) => early.page === event.page && isSameContact(early, event) && !early.stores.length && !early.isRefused)
+        // Of several requests that carried it, any may be the one that stored it.
+        const [early, ...others] = candidates.map(overtakenIn)
+        const isSound = clockMovedAt < time.now() - 600_000 && isDiskSound()
+        if (isSound && early && others.every(Boolean)) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
       }
       event.stores.push(next)
     },

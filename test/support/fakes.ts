@@ -73,7 +73,13 @@ export const createMemoryOutbox = (durable: boolean): Outbox => {
   }
   return {
     put: (writes) => use(() => write(writes())),
-    edit: (plan) => use(() => write(plan([...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => structuredClone(value))))),
+    edit: (plan, isWiped) =>
+      use(() => {
+        const all = [...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => structuredClone(value))
+        if (isWiped) stored.clear()
+        const writes = plan(all)
+        if (!isWiped) write(writes)
+      }),
     leave: () => {},
   }
 }
