@@ -181,6 +181,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       } else all.set(event.id, record)
     }
 
+    // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
+    const mine = ours(0)
+    held.clear()
+    for (const record of mine) held.set(record.event.id, record)
     for (const key of spills) for (const one of [page.read(key)].flat()) if ('event' in Object(one)) add(one as StoredRecord)
     for (const one of stored) {
       if (!('event' in one)) continue
@@ -188,13 +192,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       const spilled = all.get(one.event.id)
       add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
     }
-    // What was ours for a while only is the disk's again, or was delivered by whoever took it over.
-    const mine = ours(0)
-    held.clear()
-    for (const record of mine) {
-      held.set(record.event.id, record)
-      add(record)
-    }
+    mine.forEach(add)
     return all
   }
 
@@ -261,8 +259,9 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       spill() // all else is for the next page to do
       return 0
     } else {
-      // There is only memory, and what is there is ours. Without consent there is a disk, which others may read.
+      // There is only memory, and what is there is ours. But without consent what the disk has is whoever's may read it.
       if (isWritten === false) shared = new WeakSet()
+      for (const [id, record] of held) if (shared.has(record)) held.delete(id)
       sweep = plan(count)
     }
     const isForgotten = identity.current().rev < 0 // nothing stays

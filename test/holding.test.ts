@@ -625,6 +625,22 @@ describe('an ack cookie', () => {
     expect(tab.takeAll()).toEqual([2])
   })
 
+  it('stays for the tab that sent it, also where this one had it before', async () => {
+    const { openTab, acknowledge, device } = arrange()
+    const tab = openTab()
+    tab.add(makeNth(1))
+    await settle()
+    vi.advanceTimersByTime(LEASE_MS)
+    const sender = openTab()
+    await sender.sync(40)
+    expect(sender.takeAll()).toEqual([1])
+    acknowledge('x', mark(1))
+    await tab.sync(40)
+    expect([tab.gone, device.cookies.size]).toEqual([[[1, 'stored']], 1])
+    await sender.sync(40)
+    expect([sender.gone, sender.takeAll()]).toEqual([[[1, 'stored']], []])
+  })
+
   it('is left to the next page by one that is gone, which could not tell the disk', async () => {
     const flaky = createFlaky()
     const { openTab, acknowledge, device, onDisk } = arrange(flaky)
@@ -1003,19 +1019,24 @@ describe('a denial', () => {
   })
 })
 
-describe('without consent', () => {
-  it('what is on disk, and another tab may have sent since, is not held for ever', async () => {
+describe('a consent that goes back to pending', () => {
+  it('leaves what is on disk to the disk, also where somebody is named since; what never was there stays in memory', async () => {
     const disk = createMemoryOutbox(true)
     let mayStore = true
-    const { openTab } = arrange(disk)
-    const tab = openTab({ ...disk, edit: async (plan, isWiped) => (mayStore ? disk.edit(plan, isWiped) : undefined) })
-    tab.add(makeNth(1))
+    const { openTab, onDisk } = arrange(disk)
+    const tab = openTab({ ...disk, edit: async (plan, isWiped) => (mayStore ? disk.edit(plan, isWiped) : undefined), put: async (writes) => (mayStore ? disk.put(writes) : undefined) })
+    tab.add(makeNobodys(1))
     await settle()
     mayStore = false
     await tab.sync(0)
-    vi.advanceTimersByTime(LEASE_MS)
+    tab.add(makeNobodys(2))
+    tab.identity.decide(ADA)
     await tab.sync(0)
-    expect(tab.takeAll()).toEqual([])
+    expect(tab.takeAll()).toEqual([2])
+    mayStore = true
+    vi.advanceTimersByTime(LEASE_MS)
+    await tab.sync(40)
+    expect([tab.takeAll(), await onDisk()]).toEqual([[1], [1, 2]])
   })
 })
 
