@@ -36,6 +36,9 @@ const SPILL = 'pristo_spill_'
 
 const ACK_NAMES = /pristo_ack_\w+/g
 
+/** Ack cookies that a failing disk may leave: of 400 bytes at most each, they ride on every request of the site. */
+const MAX_ACKS = 5
+
 /** Where the visitor is mirrored among the events: no event has this key. */
 const VISITOR_KEY = 'visitor'
 
@@ -102,7 +105,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
   let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
-  const everShared = new Set<string>()
+  const everGiven = new Set<string>() // to the disk, which may store it whatever it says: a slow one long after the page
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
   let deniedUntil = 0 // what was denied until then, the disk has forgotten
@@ -120,7 +123,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
 
   const share = (record: StoredRecord): void => {
     shared.add(record)
-    everShared.add(record.event.id)
+    everGiven.add(record.event.id)
   }
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
@@ -152,7 +155,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     isWriteDue = false
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
-    const isWritten = await outbox.put(() => (records = ours(Infinity)).map((record) => [record.event.id, record]))
+    const isWritten = await outbox.put(() => {
+      records = ours(Infinity)
+      return records.map((record) => (everGiven.add(record.event.id), [record.event.id, record]))
+    })
     if (isWritten) records.forEach(share)
   }
 
@@ -200,7 +206,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const plan = (count: number, stored?: Stored[]): Sweep => {
     const at = Date.now()
     const cookies = page.cookies()
-    const isFree = (one: unknown): boolean => held.has(Object(one).event?.id) || !leftMs(Object(one).due)
+    const isFree = (one: unknown): boolean => {
+      const { event, due } = Object(one)
+      return held.has(event?.id) || done.has(event?.id) || !leftMs(due)
+    }
     // Where there is only memory, what another tab may be sending stays where it is.
     const spills = page.keys(SPILL).filter((key) => stored || [page.read(key)].flat().every(isFree))
     const writes: Sweep['writes'] = new Map()
@@ -239,9 +248,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
 
   /** Of these ack cookies those that are of no use to anybody where the disk fails. */
   const useless = (acks: string[]): string[] => {
-    // Those of batches from memory would pile up. Others may name what is on the disk, for the page that can read it.
-    const fromMemory = [...done].filter((id) => !everShared.has(id)).map(ackMark)
-    return acks.filter((name) => fromMemory.some((mark) => name.endsWith(mark)))
+    // Those of batches from memory would pile up. Others may name what is on the disk, for the page that can read it: the
+    // youngest stay (browsers list cookies by their age, RFC 6265 §5.4).
+    const fromMemory = [...done].filter((id) => !everGiven.has(id)).map(ackMark)
+    return acks.filter((name, nth) => nth < acks.length - MAX_ACKS || fromMemory.some((mark) => name.endsWith(mark)))
   }
 
   const sync = async (count: number, isWiped?: boolean): Promise<number> => {

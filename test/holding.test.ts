@@ -571,6 +571,40 @@ describe('an ack cookie', () => {
     expect([next.takeAll(), next.gone, await onDisk(), device.cookies.size]).toEqual([[], [[1, 'stored']], [], 0])
   })
 
+  it('of an event that a slow disk may yet store is left for the page that finds it there', async () => {
+    const disk = createMemoryOutbox(true)
+    const late: (() => Promise<unknown>)[] = []
+    const put: Outbox['put'] = async (writes) => {
+      const asked = [...writes()]
+      late.push(() => disk.put(() => asked))
+      return false
+    }
+    const { openTab, acknowledge, onDisk } = arrange(disk)
+    const tab = openTab({ ...disk, put, edit: async () => false })
+    tab.add(makeNth(1))
+    await settle()
+    tab.takeAll()
+    acknowledge('x', mark(1))
+    await tab.deliver(1)
+    for (const store of late) await store()
+    expect(await onDisk()).toEqual([1])
+    vi.advanceTimersByTime(LEASE_MS)
+    const next = openTab()
+    await next.sync(40)
+    expect([next.takeAll(), next.gone, await onDisk()]).toEqual([[], [[1, 'stored']], []])
+  })
+
+  it('of those that a failing disk leaves the five youngest stay: they ride on every request of the site', async () => {
+    const { openTab, acknowledge, device } = arrange(createFlaky())
+    const tab = openTab({ ...createMemoryOutbox(false), put: async (writes) => ([...writes()], false) })
+    makeMany(7).forEach(tab.add)
+    await settle()
+    tab.takeAll()
+    for (let nth = 1; nth <= 7; nth++) acknowledge(mark(nth), mark(nth))
+    await tab.deliver(1)
+    expect([...device.cookies.values()]).toEqual([3, 4, 5, 6, 7].map(mark))
+  })
+
   it('of events that never were on a disk is cleared where there is none: cookies do not pile up', async () => {
     const { openTab, acknowledge, device } = arrange(createMemoryOutbox(false))
     const tab = openTab()
@@ -960,6 +994,8 @@ describe('a spill of a tab that lives', () => {
     const { tab, device } = hideOne()
     for (let look = 0; look < 3; look++) await tab.sync(40)
     expect(device.storage.size).toBe(1)
+    await tab.deliver(1)
+    expect(device.storage.size).toBe(0)
   })
 })
 
