@@ -191,7 +191,11 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const mine = ours(0)
     held.clear()
     for (const record of mine) held.set(record.event.id, record)
-    for (const key of spills) for (const one of [page.read(key)].flat()) if ('event' in Object(one)) add(one as StoredRecord)
+    for (const one of spills.flatMap(page.read)) {
+      if (!('event' in Object(one))) continue
+      everGiven.add((one as StoredRecord).event.id) // by whoever spilled it
+      add(one as StoredRecord)
+    }
     for (const one of stored) {
       if (!('event' in one)) continue
       share(one)

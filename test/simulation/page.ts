@@ -70,14 +70,15 @@ export class Page implements Realm {
   isHidden = false
   /** Set at `pagehide`: the document may still call itself visible. */
   isGone = false
-  thawedAt: number
+  /** What it tracks from then on it has in memory: a page that comes back from being frozen, or gets consent anew, begins anew. */
+  ownsSince: number
   readonly openedAt: number
 
   constructor(parts: PageParts) {
     this.#parts = parts
     this.nth = parts.nth
     this.openedAt = parts.time.now()
-    this.thawedAt = this.openedAt
+    this.ownsSince = this.openedAt
     this.task(() => parts.script(this.#globals()))
   }
 
@@ -160,7 +161,7 @@ export class Page implements Realm {
   thaw(): void {
     if (!this.#isFrozen) return
     this.#isFrozen = false
-    this.thawedAt = this.#parts.time.now()
+    this.ownsSince = this.#parts.time.now()
     for (const work of this.#waiting.splice(0)) this.task(work)
   }
 

@@ -341,11 +341,12 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       case 'consent':
         if (!isAwake) return
         tab.page.task(() => {
-          if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = time.now()
+          if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = tab.page.ownsSince = time.now()
           if (action.state === 'denied') {
             identities.reset(tab.page, time.now(), written())
             // What is denied is denied on this page; what others have in memory is theirs until they are told.
             if (tabs.length > 1) identities.blur()
+            witness.denied(tab.page)
           }
           tab.consent = action.state
           tab.page.face?.consent(action.state)
@@ -449,7 +450,10 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     for (const tab of tabs) {
       if (tab.consent === 'granted') continue
       const { page } = tab
-      page.task(() => page.face?.consent('granted'))
+      page.task(() => {
+        page.ownsSince = time.now()
+        page.face?.consent('granted')
+      })
       tab.consent = 'granted'
     }
     openTab(true)

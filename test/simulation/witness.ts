@@ -15,9 +15,11 @@
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
  * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
- *    on its way; its own are those since it last came back from being frozen, as it then finds the others where a new page would, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
+ *    on its way; its own are those since it last came back from being frozen or got consent, as it then finds the others where a new page would, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
+ *    **denied**: what waited when consent was refused on the only page there was is not sent afterwards, unless that page died
+ *    before the disk could know.
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are, and
  *    sends nothing without keepalive when it goes.
  *    **thrown**: nothing is thrown into the page, and no promise is left rejected.
@@ -81,6 +83,9 @@ interface Tracked {
   flights: Flight[]
   /** When the browser first knew that it was stored. */
   knownAt: number
+  /** When the only page there was refused consent: from then on nobody may send it. */
+  deniedAt: number
+  deniedBy?: Page
   excuse?: string
   blame?: string
 }
@@ -163,7 +168,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
       const event: Tracked = {
         id, name, page, people,
-        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, wasHidden: page.isHidden, readBy: new Set(), isContested: false, flights: [], knownAt: Infinity,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, wasHidden: page.isHidden, readBy: new Set(), isContested: false, flights: [], knownAt: Infinity, deniedAt: Infinity,
       } // prettier-ignore
       events.set(id, event)
       order.get(page)?.push(event)
@@ -206,7 +211,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (flight.isExit || !isClockSound || !isDiskSound()) return // what is on a disk that fails, nobody can send
       const mine = order.get(flight.page) ?? []
       const sent = mine.filter(({ id }) => flight.ids.includes(id))
-      const first = mine.filter((event) => event.at > flight.page.thawedAt && !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
+      const first = mine.filter((event) => event.at > flight.page.ownsSince && !isFinished(event) && event.excuse === undefined && !flight.ids.includes(event.id))
       for (const early of first) {
         const overtaking = sent.find((event) => event.at > early.at && isSameContact(event, early))
         if (!overtaking) continue
@@ -241,6 +246,8 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         const allowed = event.people.map(({ ids }) => [...ids].join('/') || 'nobody').join(', ')
         fail('somebody else’s', `${event.name} of ${allowed} was stored as ${next.contact.id}`)
       }
+      const isBelated = event.flights.every(({ at }) => at > event.deniedAt)
+      if (isBelated && damagedAt < event.at && device.local.failedAt() < event.deniedAt) fail('denied', `${event.name} left although consent had been refused`)
       const last = event.stores.at(-1)
       if (last) judgeSecond(event, last, next, candidates)
       if (!last) {
@@ -260,6 +267,15 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       event.stores.push(next)
     },
 
+    /** The visitor refuses consent on this page. What it tells of what was on disk, nobody may live to hear. */
+    denied: (page: Page): void => {
+      for (const event of events.values()) {
+        if (isFinished(event) || hadOthers(event, page)) continue
+        event.deniedAt = Math.min(event.deniedAt, time.now())
+        event.deniedBy = page
+      }
+    },
+
     refused: (id: string): void => {
       const event = events.get(id)
       if (event) event.isRefused = true
@@ -271,11 +287,16 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       const kept = persisted()
       const { disk } = device
       for (const event of events.values()) {
+        if (event.deniedBy === page) {
+          event.excuse ??= 'consent was refused'
+          // A page that dies says nothing to the next one: the disk alone may know.
+          if ((how === 'crashed' || how === 'killed') && facts.ranUntil - Math.max(event.deniedAt, disk.healthySince()) < ON_DISK_MS) event.deniedAt = Infinity
+        }
         if (isFinished(event) || event.excuse !== undefined || kept.has(event.id)) continue
         if (event.page !== page && event.page.isAlive()) continue
         const hasAlwaysWorked = Math.max(disk.healthySince(), diskBrokeAt) < page.openedAt
         const neededMs = !hasAlwaysWorked ? ON_DISK_MS : event.wasHidden ? OUT_OF_SIGHT_MS : AT_ONCE_MS
-        const soundSince = Math.max(event.at, disk.healthySince(), page.thawedAt, facts.grantedAt)
+        const soundSince = Math.max(event.at, disk.healthySince(), page.ownsSince, facts.grantedAt)
         if (!facts.hasConsent) event.excuse = 'there was no consent to keep it'
         else if (how === 'closed' || how === 'discarded') {
           if (!facts.couldSpill) event.excuse = `page ${page.nth} went while neither storage worked`
