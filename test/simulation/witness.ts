@@ -83,9 +83,10 @@ interface Tracked {
   flights: Flight[]
   /** When the browser first knew that it was stored. */
   knownAt: number
-  /** When the only page there was refused consent: from then on nobody may send it. */
-  deniedAt: number
+  /** The page where consent was refused last: it erases what others have on the disk as well. */
   deniedBy?: Page
+  /** When that was, if it was the only page: from then on nobody may send it. */
+  deniedAt: number
   excuse?: string
   blame?: string
 }
@@ -270,9 +271,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     /** The visitor refuses consent on this page. What it tells of what was on disk, nobody may live to hear. */
     denied: (page: Page): void => {
       for (const event of events.values()) {
-        if (isFinished(event) || hadOthers(event, page)) continue
-        event.deniedAt = Math.min(event.deniedAt, time.now())
+        if (isFinished(event)) continue
         event.deniedBy = page
+        if (!hadOthers(event, page)) event.deniedAt = Math.min(event.deniedAt, time.now())
       }
     },
 
