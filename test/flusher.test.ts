@@ -155,6 +155,19 @@ describe('parcels', () => {
     expect(sent()).toEqual([[1], [2]])
   })
 
+  it('does not leave where consent ends while the disk answers', async () => {
+    const { add, wake, consent, sent } = arrange()
+    add(makeNth(1))
+    const woken = wake()
+    await Promise.resolve()
+    consent.given = false
+    await woken
+    expect(sent()).toEqual([])
+    consent.given = true
+    await wake()
+    expect(sent()).toEqual([[1]])
+  })
+
   it('stay where they are while nothing may be sent', async () => {
     const { add, wake, leave, consent, sent } = arrange()
     consent.given = false

@@ -61,14 +61,14 @@ export const createIdentities = (startedAt: number) => {
     }
   }
 
-  const young = new Map<Page, number>() // decisions that only the disk can have, and when they were made
+  const last = new Map<Page, { at: number; written: Written }>() // each page's last decision
 
   const decided = (page: Page, at: number, written: Written): void => {
     own.set(page, latest())
     // Of two in a short time, in two tabs, the second did not know of the first.
-    const isUnheard = written === 'on disk' && [...young].some(([other, madeAt]) => other !== page && madeAt > at - MIRROR_MS)
+    const isUnheard = written !== 'at once' && [...last].some(([other, made]) => other !== page && made.at > at - MIRROR_MS)
     if (written === 'nowhere' || isUnheard) join(people.slice(-2))
-    if (written === 'on disk') young.set(page, at)
+    last.set(page, { at, written })
   }
 
   return {
@@ -91,8 +91,11 @@ export const createIdentities = (startedAt: number) => {
       begin(at, [], true)
       decided(page, at, written)
     },
+    /** Without consent it may not even read who decided what since. */
+    deafened: (page: Page): void => void views.set(page, { ...latest() }),
     ended: (page: Page, at: number): void => {
-      if ((young.get(page) ?? -Infinity) > at - WRITTEN_MS) join(people.slice(-2))
+      const made = last.get(page)
+      if (made?.written === 'on disk' && made.at > at - WRITTEN_MS) join(people.slice(-2))
     },
     /** What the device knew is gone, or goes back to what was written last. */
     forget: (at: number, maybeSince: number): void => {

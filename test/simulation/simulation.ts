@@ -107,7 +107,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     ears: {
       onDispatch: judging((flight) => {
         log(`page ${flight.page.nth}`)(() => `request ${flight.nth}: ${flight.ids.map((id) => id.slice(-5)).join(' ')}${flight.isExit ? ' (out of sight)' : ''}`)
-        witness.dispatched(flight)
+        witness.dispatched(flight, !isForbidden(flight.page) && !isDenied(flight.page))
       }),
       onOverBudget: judging(witness.overBudget),
       onHead: judging((_flight, stored) => witness.answered(stored)),
@@ -233,7 +233,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     for (let nth = 0; nth < count; nth++) {
       const name = `event ${++tracked}`
       const isPending = tabs.some((tab) => tab.page === page && tab.consent === 'pending')
-      const isAlone = isPending || !!device.local.fault || time.now() - Math.max(device.local.failedAt(), clearedAt) < 600_000
+      const isAlone = isPending || !!device.local.fault || time.now() - Math.max(device.local.failedAt(), clearedAt) < 60_000
       const people: Person[] = identities.at(page, time.now(), isAlone)
       const id = page.face?.track(`t${tracked}`, fields)
       if (id === undefined) continue
@@ -342,6 +342,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         if (!isAwake) return
         tab.page.task(() => {
           if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = tab.page.ownsSince = time.now()
+          if (action.state === 'pending' && tab.consent === 'granted') identities.deafened(tab.page)
           if (action.state === 'denied') {
             identities.reset(tab.page, time.now(), written())
             // What is denied is denied on this page; what others have in memory is theirs until they are told.

@@ -10,7 +10,8 @@
  *    - the browser was killed before its localStorage, where alone it was, was on its disk.
  * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
- *    browser had been told was destroyed (data cleared, cookies denied, browser killed before they were on its disk).
+ *    browser had been told was destroyed (data cleared, cookies or `localStorage` denied, browser killed before they were on its
+ *    disk), or was the ack of a beacon that another tab cleared while the page that sent it waited.
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
@@ -18,6 +19,7 @@
  *    on its way; its own are those since it last came back from being frozen or got consent, as it then finds the others where a new page would, unless the disk that has it failed. (At exit everything leaves that is not on its way, and what a dead or slow tab leased comes later: DESIGN.md.)
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
+ *    **without consent**: nothing leaves a page that has none.
  *    **denied**: what waited when consent was refused on the only page there was is not sent afterwards, unless that page died
  *    before the disk could know.
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are, and
@@ -27,6 +29,7 @@
  *    an event that another one had in memory, or while it had no consent, or no storage, to write it down.
  */
 import type { Contact, Result } from '../../src/contract.ts'
+import { LONGEST_WAIT_MS } from '../../src/holding.ts'
 import type { Stored } from './api.ts'
 import type { Person } from './identities.ts'
 import type { Flight, RelayProcess } from './network.ts'
@@ -145,10 +148,11 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     const hasForgotten = last.relay !== next.relay || next.at - last.at > DAY_MS
     const leftAt = Math.max(...candidates.map(({ at }) => at))
     const isUnknown = event.knownAt > leftAt
-    // Cookies are on the disk of a browser 30 s later; a clock that jumped may have ended them.
-    const isDestroyed =
-      damagedAt > event.knownAt || cookiesFailedAt >= event.knownAt || clockMovedAt >= event.knownAt || device.local.failedAt() >= event.at
-    if (hasForgotten && (isUnknown || isDestroyed)) return
+    // Cookies are on the disk of a browser 30 s later. What is spilled where `localStorage` fails nobody can compare with them.
+    const isDestroyed = Math.max(damagedAt, cookiesFailedAt, device.local.failedAt()) >= event.knownAt
+    // Nobody answers a page that lives on after a beacon: another tab may have read the ack and cleared it.
+    const isUnheard = !device.hasKeepalive && candidates.every(({ page, at }) => event.flights.some((flight) => flight.page === page && flight.isExit && flight.at < at))
+    if (hasForgotten && (isUnknown || isDestroyed || isUnheard)) return
     fail(
       'stored twice',
       `${event.name}: ${hasForgotten ? 'the relay had been replaced' : 'by the same relay'}, answer to the relay ${last.answer}, ` +
@@ -187,7 +191,8 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       event.toldAt = Math.min(event.toldAt, time.now())
     },
 
-    dispatched: (flight: Flight): void => {
+    dispatched: (flight: Flight, hasConsent: boolean): void => {
+      if (!hasConsent) fail('without consent', `request ${flight.nth} left page ${flight.page.nth}`)
       const now = time.now()
       const order_ = orders.get(flight.page)
       if (order_ && now < order_.until && order_.clock === device.clockOffMs) {
@@ -195,14 +200,14 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       }
       if (flight.page.isGone && device.hasKeepalive && !flight.isKeepalive) fail('over budget', `request ${flight.nth} left a page that was going and could only die with it`)
       if (new Set(flight.ids).size < flight.ids.length) fail('in two requests', `request ${flight.nth} names an event twice`)
-      const isClockSound = clockMovedAt < now - 600_000
+      const isClockSound = clockMovedAt < now - LONGEST_WAIT_MS // a due that was written before may seem to be so far ahead
       for (const id of flight.ids) {
         const event = events.get(id)
         if (!event) continue
         if (event.readBy.has(flight.page)) fail('sent again', `${event.name} left with request ${flight.nth} although its page had read that it is stored`)
         for (const other of event.flights) {
           const isOnItsWay = !other.isOver && now - other.at < REQUEST_MS
-          const isExcused = !isDiskSound() || damagedAt > event.at || !isClockSound
+          const isExcused = !isDiskSound() || damagedAt > event.at || clockMovedAt > now - 30_000
           if (isOnItsWay && (other.page === flight.page || !isExcused)) {
             fail('in two requests', `${event.name} left with request ${flight.nth} ${Math.round(now - other.at)} ms after request ${other.nth}, which was still on its way`)
           }
@@ -242,7 +247,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (!event) return fail('untrue', `the API got an event that nobody tracked: ${next.id}`)
       const relay = next.relay as RelayProcess
       const candidates = [...relay.flights].filter(({ ids }) => ids.includes(next.id))
-      const whose = clockMovedAt >= event.at || event.people.some(({ ids, isAnyone }) => isAnyone || ids.has(next.contact.id))
+      const whose = event.people.some(({ ids, isAnyone }) => isAnyone || ids.has(next.contact.id))
       if (!whose) {
         const allowed = event.people.map(({ ids }) => [...ids].join('/') || 'nobody').join(', ')
         fail('somebody else’s', `${event.name} of ${allowed} was stored as ${next.contact.id}`)
@@ -262,7 +267,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
             .find((early) => early.page === event.page && isSameContact(early, event) && !early.stores.length && !early.isRefused)
         // Of several requests that carried it, any may be the one that stored it.
         const [early, ...others] = candidates.map(overtakenIn)
-        const isSound = clockMovedAt < time.now() - 600_000 && isDiskSound()
+        const isSound = clockMovedAt < time.now() - LONGEST_WAIT_MS && isDiskSound()
         if (isSound && early && others.every(Boolean)) fail('overtaken', `${event.name} was stored before ${early.name} of the same request`)
       }
       event.stores.push(next)
