@@ -61,19 +61,20 @@ export const createIdentities = (startedAt: number) => {
     }
   }
 
-  const last = new Map<Page, { at: number; written: Written }>() // each page's last decision
+  const last = new Map<Page, { at: number; written: Written; mayBeOnDisk: boolean }>() // each page's last decision
 
-  const decided = (page: Page, at: number, written: Written): void => {
+  const decided = (page: Page, at: number, written: Written, diskSince: number): void => {
     own.set(page, latest())
-    // Of two in a short time, in two tabs, the second did not know of the first.
-    const isUnheard = written !== 'at once' && [...last].some(([other, made]) => other !== page && made.at > at - MIRROR_MS)
+    // Of two in a short time, in two tabs, the second did not know of the first: it can only look on the disk.
+    const isUnheard = written !== 'at once' && [...last].some(([other, made]) => other !== page && (!made.mayBeOnDisk || Math.max(made.at, diskSince) > at - MIRROR_MS))
     if (written === 'nowhere' || isUnheard) join(people.slice(-2))
-    last.set(page, { at, written })
+    last.set(page, { at, written, mayBeOnDisk: diskSince < at })
   }
 
   return {
     current: latest,
-    identify: (page: Page, id: string, at: number, written: Written): void => {
+    /** @param diskSince since when the disk works */
+    identify: (page: Page, id: string, at: number, written: Written, diskSince: number): void => {
       const view = viewOf(page, at)
       if (view.isOpen) {
         view.isOpen = false
@@ -84,12 +85,12 @@ export const createIdentities = (startedAt: number) => {
         now.isOpen = false
         now.ids.add(id)
       } else if (!now.ids.has(id)) begin(at, [id], false)
-      decided(page, at, written)
+      decided(page, at, written, diskSince)
     },
-    reset: (page: Page, at: number, written: Written): void => {
+    reset: (page: Page, at: number, written: Written, diskSince: number): void => {
       views.delete(page)
       begin(at, [], true)
-      decided(page, at, written)
+      decided(page, at, written, diskSince)
     },
     /** Without consent it may not even read who decided what since. */
     deafened: (page: Page): void => void views.set(page, { ...latest() }),

@@ -175,7 +175,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       if (!mayDecide(page) || isDenied(page)) return
       const contact = contactOf(person, details)
       log(`page ${page.nth}`)(() => `identify ${JSON.stringify(contact)}`)
-      identities.identify(page, String(contact.id), time.now(), written())
+      identities.identify(page, String(contact.id), time.now(), written(), device.disk.healthySince())
       if (isForbidden(page)) identities.blur()
       page.face?.identify(contact)
     })
@@ -280,7 +280,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
           tab.page.task(() => {
             if (!mayDecide(tab.page) || isDenied(tab.page)) return
             log(`page ${tab.page.nth}`)(() => 'reset')
-            identities.reset(tab.page, time.now(), written())
+            identities.reset(tab.page, time.now(), written(), device.disk.healthySince())
             if (isForbidden(tab.page)) identities.blur()
             tab.page.face?.reset()
           })
@@ -342,9 +342,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         if (!isAwake) return
         tab.page.task(() => {
           if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = tab.page.ownsSince = time.now()
-          if (action.state === 'pending' && tab.consent === 'granted') identities.deafened(tab.page)
+          if (action.state === 'pending' && tab.consent !== 'pending') identities.deafened(tab.page)
           if (action.state === 'denied') {
-            identities.reset(tab.page, time.now(), written())
+            identities.reset(tab.page, time.now(), written(), device.disk.healthySince())
             // What is denied is denied on this page; what others have in memory is theirs until they are told.
             if (tabs.length > 1) identities.blur()
             witness.denied(tab.page)
