@@ -59,11 +59,8 @@ export interface HoldingParts {
 export interface Holding {
   /** Takes a new event, and begins to write it in the same task unless the page is going. Returns how many are in memory. */
   add(record: StoredRecord): number
-  /**
-   * Makes memory and disk one, and takes over what is due there, at most so many. Returns how many events wait on this device.
-   * @param isWiped nothing is to stay on the disk
-   */
-  sync(count: number, isWiped?: boolean): Promise<number>
+  /** Makes memory and disk one, and takes over what is due there, at most so many. Returns how many events wait on this device. */
+  sync(count: number): Promise<number>
   /** Up to so many held events and UTF-8 bytes of JSON, oldest first. They fly until they land. An event larger than a parcel is one alone. */
   take(count: number, bytes: number): TrackedEvent[]
   /** A flight is over: what changes of the event's record, or the reason why it goes. */
@@ -97,6 +94,7 @@ interface Sweep {
   /** The spills and ack cookies that were read. */
   spills: string[]
   acks: string[]
+  /** The last denial that was carried out with it. */
   deniedAt: number
 }
 
@@ -147,7 +145,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const flownMs = Date.now() + LEASE_MS
     const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
     if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
-    // The next page carries out what the disk has not confirmed.
+    // A denial that the disk has not confirmed is carried out by the next page.
     if (isGone && identity.deniedAt > deniedUntil) page.write(SPILL + Math.random(), identity.deniedAt)
   }
 
@@ -258,16 +256,16 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     return acks.filter((name, nth) => nth < acks.length - MAX_ACKS || fromMemory.some((mark) => name.endsWith(mark)))
   }
 
-  const sync = async (count: number, isWiped?: boolean): Promise<number> => {
+  const sync = async (count: number): Promise<number> => {
     reviewAll()
     let sweep = undefined as Sweep | undefined
     let isOver = false
     // Where the disk was too slow for it, a plan comes when it is over.
-    const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes), isWiped)
+    const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes))
     isOver = true
     if (isWritten && sweep) {
       deniedUntil = sweep.deniedAt
-      for (const written of isWiped ? [] : sweep.writes.values()) if (written && 'event' in written) share(written)
+      for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
       for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else if (page.isGone()) {
       spill() // all else is for the next page to do

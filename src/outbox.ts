@@ -28,15 +28,13 @@ export type Plan = (stored: Stored[]) => Writes
 
 /**
  * Where events wait. No method rejects. `true`: it is on disk; `false`: it is not. What is passed in is called inside the
- * transaction, which may be twice, and may be long after the answer where the disk was too slow for it. `undefined`: nothing may be stored now.
+ * transaction, which may be twice, and may be long after the answer where the disk was too slow for it. `undefined`: nothing
+ * may be stored or read now.
  */
 export interface Outbox {
   put(writes: () => Writes): Promise<boolean | undefined>
-  /**
-   * Carries out a plan as one transaction: two tabs never plan on the same state.
-   * @param isWiped everything goes, and the plan only hears what that was: no wait, in which the page could go, comes before
-   */
-  edit(plan: Plan, isWiped?: boolean): Promise<boolean | undefined>
+  /** Carries out a plan as one transaction: two tabs never plan on the same state. */
+  edit(plan: Plan): Promise<boolean | undefined>
   /** The page goes: nothing unfinished may go with it. */
   leave(): void
 }
@@ -99,15 +97,12 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
 
   return {
     put: (writes) => use((objects) => write(objects, writes())),
-    edit: (plan, isWiped) =>
+    edit: (plan) =>
       use((objects) => {
         const all: IDBRequest<Stored[]> = objects.getAll()
-        if (isWiped) {
-          objects.clear()
-          write(objects, [])
-        } else editing.add(objects.transaction)
+        editing.add(objects.transaction)
         all.onsuccess = () => {
-          isWiped ? plan(all.result) : write(objects, plan(all.result))
+          write(objects, plan(all.result))
           editing.delete(objects.transaction) // it commits
         }
       }),

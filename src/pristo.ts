@@ -174,8 +174,7 @@ export const startPristo = (
     consent = given
     if (given === 'denied') identity.forget()
     else identity.save() // what was said while nothing could be written
-    // At once: what is denied does not wait for a request that is under way.
-    void holding.sync(0, given === 'denied').catch(complain)
+    void holding.sync(0).catch(complain) // at once: what is denied does not wait for a request that is under way
     void flusher.wake()
   }
 

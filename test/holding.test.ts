@@ -1012,7 +1012,7 @@ describe('a denial', () => {
     flaky.fails = true
     vi.advanceTimersByTime(1)
     tab.identity.forget()
-    await tab.sync(0, true)
+    await tab.sync(0)
     return { ...browser, tab, flaky }
   }
 
@@ -1060,7 +1060,7 @@ describe('a consent that goes back to pending', () => {
     const disk = createMemoryOutbox(true)
     let mayStore = true
     const { openTab, onDisk } = arrange(disk)
-    const tab = openTab({ ...disk, edit: async (plan, isWiped) => (mayStore ? disk.edit(plan, isWiped) : undefined), put: async (writes) => (mayStore ? disk.put(writes) : undefined) })
+    const tab = openTab({ ...disk, edit: async (plan) => (mayStore ? disk.edit(plan) : undefined), put: async (writes) => (mayStore ? disk.put(writes) : undefined) })
     tab.add(makeNobodys(1))
     await settle()
     mayStore = false

@@ -52,17 +52,6 @@ describe.each([
     expect([answer, await peek(outbox)]).toEqual([true, [record(1, 9), record(3), record(4, 3)]])
   })
 
-  it('is empty after a wipe, whose plan sees what was there and writes nothing', async () => {
-    const outbox = open()
-    await put(outbox, record(1))
-    let seen: Stored[] = []
-    const answer = await outbox.edit((all) => {
-      seen = all
-      return [[keyOf(2), record(2)]]
-    }, true)
-    expect([answer, seen, await peek(outbox)]).toEqual([true, [record(1)], []])
-  })
-
   it('asks what to write when it writes, not before', async () => {
     const outbox = open()
     const records = [record(1)]
@@ -174,17 +163,6 @@ describe('a page that goes', () => {
     isGone = true
     outbox.leave()
     expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([false, [], [[1, 0]]])
-  })
-
-  it('leaves a wipe that has begun to the disk', async () => {
-    let isGone = false
-    const { idb, outbox } = arrange(new IDBFactory(), () => !isGone)
-    await put(outbox, record(1))
-    void outbox.edit(() => [], true)
-    for (let turn = 0; turn < 9; turn++) await Promise.resolve() // it has begun, and nobody has answered
-    isGone = true
-    outbox.leave()
-    expect(await stored(idb)).toEqual([])
   })
 
   it('leaves in peace what is finished, and what was never begun', async () => {

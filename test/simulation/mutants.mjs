@@ -20,7 +20,7 @@ export const mutants = [
   {
     name: 'ack cookies are not read',
     file: 'src/holding.ts',
-    edits: [['const cookies = page.cookies()', "const cookies = ''"]],
+    edits: [['const at = Date.now()\n    const cookies = page.cookies()', "const at = Date.now()\n    const cookies = ''"]],
   },
   {
     name: 'a batch does not ask for an ack',
@@ -50,7 +50,7 @@ export const mutants = [
   {
     name: 'a spill is thrown away unread',
     file: 'src/holding.ts',
-    edits: [['for (const key of spills) for (const one of [page.read(key)].flat()) if (\'event\' in Object(one)) add(one as StoredRecord)', '']],
+    edits: [["if (!('event' in Object(one))) continue\n      everGiven", "if (spills) continue\n      everGiven"]],
   },
   {
     name: 'track() writes nothing',
@@ -78,7 +78,7 @@ export const mutants = [
     name: 'what is final may come back',
     file: 'src/holding.ts',
     edits: [
-      ['if (isAcked || done.has(event.id)) {', 'if (isAcked) {'],
+      ['if (isKnown || done.has(event.id)) {', 'if (isKnown) {'],
       ['const kept = done.has(id) ? undefined : review(record)', 'const kept = review(record)'],
       ['if (!done.has(record.event.id) && !held.has', 'if (!held.has'],
     ],
@@ -92,6 +92,30 @@ export const mutants = [
     name: 'a logout leaves events without a contact',
     file: 'src/contact.ts',
     edits: [['!event.contact && epoch < visitor.epoch', 'false']],
+  },
+  {
+    name: 'a denial is not left to the next page',
+    file: 'src/holding.ts',
+    edits: [
+      ['if (isGone && identity.deniedAt > deniedUntil)', 'if (deniedUntil < 0)'],
+    ],
+  },
+  {
+    name: 'consent is asked for before the disk, and not after it',
+    file: 'src/flusher.ts',
+    edits: [['if (page.isGone() || !maySend()) break', 'if (page.isGone()) break']],
+  },
+  {
+    name: 'without consent what is on disk is held for ever',
+    file: 'src/holding.ts',
+    edits: [
+      ['if (isWritten === false) shared = new WeakSet()', 'shared = new WeakSet()'],
+    ],
+  },
+  {
+    name: 'a spill in its lease is sent where there is no disk',
+    file: 'src/holding.ts',
+    edits: [['.filter((key) => stored || [page.read(key)].flat().every(isFree))', '.filter((key) => key && isFree)']],
   },
   {
     name: 'a tab does not hear of another one’s login',

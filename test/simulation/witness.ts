@@ -88,10 +88,9 @@ interface Tracked {
   flights: Flight[]
   /** When the browser first knew that it was stored. */
   knownAt: number
-  /** The page where consent was refused last: it erases what others have on the disk as well. */
-  deniedBy?: Page
-  /** When that was, if it was the only page: from then on nobody may send it. */
+  /** When consent was refused on the only page there was, and that page: from then on nobody may send it. */
   deniedAt: number
+  deniedBy?: Page
   excuse?: string
   blame?: string
 }
@@ -278,12 +277,12 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       event.stores.push(next)
     },
 
-    /** The visitor refuses consent on this page. What it tells of what was on disk, nobody may live to hear. */
+    /** The visitor refuses consent on this page. */
     denied: (page: Page): void => {
       for (const event of events.values()) {
-        if (isFinished(event)) continue
+        if (isFinished(event) || hadOthers(event, page)) continue
+        event.deniedAt = Math.min(event.deniedAt, time.now())
         event.deniedBy = page
-        if (!hadOthers(event, page)) event.deniedAt = Math.min(event.deniedAt, time.now())
       }
     },
 
@@ -301,11 +300,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         // Where `localStorage` fails, the disk alone can take down that it was dropped.
         const isYoung = event.toldBy === page && facts.ranUntil - event.toldAt < AT_ONCE_MS && device.local.failedAt() > event.toldAt - AT_ONCE_MS
         if (isYoung && event.isTold.has('dropped')) event.isContested = true
-        if (event.deniedBy === page) {
-          event.excuse ??= 'consent was refused'
-          // A page that dies says nothing to the next one: the disk alone may know.
-          if ((how === 'crashed' || how === 'killed') && facts.ranUntil - Math.max(event.deniedAt, disk.healthySince()) < ON_DISK_MS) event.deniedAt = Infinity
-        }
+        // A page that dies says nothing to the next one: the disk alone may know.
+        const isUnknown = facts.ranUntil - Math.max(event.deniedAt, disk.healthySince()) < ON_DISK_MS
+        if (event.deniedBy === page && (how === 'crashed' || how === 'killed') && isUnknown) event.deniedAt = Infinity
         if (isFinished(event) || event.excuse !== undefined || kept.has(event.id)) continue
         if (event.page !== page && event.page.isAlive()) continue
         const hasAlwaysWorked = Math.max(disk.healthySince(), diskBrokeAt) < page.openedAt

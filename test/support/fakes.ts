@@ -73,13 +73,7 @@ export const createMemoryOutbox = (durable: boolean): Outbox => {
   }
   return {
     put: (writes) => use(() => write(writes())),
-    edit: (plan, isWiped) =>
-      use(() => {
-        const all = [...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => structuredClone(value))
-        if (isWiped) stored.clear()
-        const writes = plan(all)
-        if (!isWiped) write(writes)
-      }),
+    edit: (plan) => use(() => write(plan([...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => structuredClone(value))))),
     leave: () => {},
   }
 }
