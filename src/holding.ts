@@ -102,7 +102,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
-  let shared = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
+  let leased = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
+  const shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to the disk, which may store it whatever it says: a slow one long after the page
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
@@ -110,7 +111,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
-  const isOurs = (record: StoredRecord, forMs: number): boolean => !shared.has(record) || leftMs(record.due) > forMs
+  const isOurs = (record: StoredRecord, forMs: number): boolean => !leased.has(record) || leftMs(record.due) > forMs
 
   /** What is ours for so long, oldest first. */
   const ours = (forMs: number): StoredRecord[] =>
@@ -119,8 +120,12 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       .map(([, record]) => record)
       .filter((record) => isOurs(record, forMs))
 
+  /** What is ours and the disk has not, or not as it is. */
+  const unconfirmed = (): StoredRecord[] => ours(0).filter((record) => !shared.has(record))
+
   const share = (record: StoredRecord): void => {
     shared.add(record)
+    leased.add(record)
     everGiven.add(record.event.id)
   }
 
@@ -139,7 +144,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   }
 
   const spill = (): void => {
-    const records = ours(Infinity)
+    const records = unconfirmed()
     const isGone = page.isGone()
     // A page that goes gives them away: this one, back from the cache, finds them where the next one does.
     const flownMs = Date.now() + LEASE_MS
@@ -154,7 +159,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
     const isWritten = await outbox.put(() => {
-      records = ours(Infinity)
+      records = unconfirmed()
       return records.map((record) => (everGiven.add(record.event.id), [record.event.id, record]))
     })
     if (isWritten) records.forEach(share)
@@ -165,9 +170,12 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     for (const record of ours(0)) {
       const kept = identity.complete(record)
       if (kept !== record) isLate = true
-      if (typeof kept !== 'string') held.set(record.event.id, kept)
+      if (typeof kept !== 'string') {
+        held.set(record.event.id, kept)
+        if (leased.has(record)) leased.add(kept)
+      }
       // Of what is on disk another tab may know better.
-      else if (!shared.has(record)) end(record.event, kept)
+      else if (!leased.has(record)) end(record.event, kept)
     }
   }
 
@@ -272,8 +280,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       return 0
     } else {
       // There is only memory, and what is there is ours. But without consent what the disk has is whoever's may read it.
-      if (isWritten === false) shared = new WeakSet()
-      for (const [id, record] of held) if (shared.has(record)) held.delete(id)
+      if (isWritten === false) leased = new WeakSet()
+      for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }
     const isForgotten = identity.current().rev < 0 // nothing stays

@@ -1055,6 +1055,30 @@ describe('a denial', () => {
   })
 })
 
+describe('an event that is named in memory', () => {
+  it('is not this tab’s for longer than its lease on the disk, where another one may have taken it over', async () => {
+    const { openTab } = arrange()
+    const tab = openTab()
+    tab.add(makeNobodys(1))
+    await settle()
+    vi.advanceTimersByTime(LEASE_MS - 100)
+    const other = openTab()
+    other.identity.decide(ADA)
+    tab.identity.current()
+    expect(tab.takeAll()).toEqual([]) // named, and its lease is as good as over
+    vi.advanceTimersByTime(100)
+    await other.sync(40)
+    expect(other.takeAll()).toEqual([1])
+    tab.page.gone = true
+    expect(tab.takeAll()).toEqual([])
+    tab.spill()
+    tab.page.gone = false
+    await other.deliver(1)
+    await tab.sync(40)
+    expect([tab.takeAll(), tab.gone]).toEqual([[], []])
+  })
+})
+
 describe('a consent that goes back to pending', () => {
   it('leaves what is on disk to the disk, also where somebody is named since; what never was there stays in memory', async () => {
     const disk = createMemoryOutbox(true)
