@@ -104,7 +104,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const done = new Set<string>()
   let leased = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
   const shared = new WeakSet<StoredRecord>() // on disk as they are
-  const everGiven = new Set<string>() // to the disk, which may store it whatever it says: a slow one long after the page
+  const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
   let deniedUntil = 0 // what was denied until then, the disk has forgotten
@@ -120,8 +120,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       .map(([, record]) => record)
       .filter((record) => isOurs(record, forMs))
 
-  /** What is ours and the disk has not, or not as it is. */
-  const unconfirmed = (): StoredRecord[] => ours(0).filter((record) => !shared.has(record))
+  /** What is ours and the disk has not, or not as it is; to be stored, wherever that is. */
+  const unconfirmed = (): StoredRecord[] => ours(0).filter((record) => !shared.has(record) && everGiven.add(record.event.id))
 
   const share = (record: StoredRecord): void => {
     shared.add(record)
@@ -158,10 +158,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     isWriteDue = false
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
-    const isWritten = await outbox.put(() => {
-      records = unconfirmed()
-      return records.map((record) => (everGiven.add(record.event.id), [record.event.id, record]))
-    })
+    const isWritten = await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record]))
     if (isWritten) records.forEach(share)
   }
 
