@@ -66,7 +66,10 @@ export const createIdentities = (startedAt: number) => {
   const decided = (page: Page, at: number, written: Written, diskSince: number): void => {
     own.set(page, latest())
     // Of two in a short time, in two tabs, the second did not know of the first: it can only look on the disk.
-    const isUnheard = written !== 'at once' && [...last].some(([other, made]) => other !== page && (!made.mayBeOnDisk || Math.max(made.at, diskSince) > at - MIRROR_MS))
+    const isUnheard = [...last].some(([other, made]) => {
+      const isOnDiskOnly = written !== 'at once' || made.written !== 'at once'
+      return other !== page && isOnDiskOnly && (!made.mayBeOnDisk || Math.max(made.at, diskSince) > at - MIRROR_MS)
+    })
     if (written === 'nowhere' || isUnheard) join(people.slice(-2))
     last.set(page, { at, written, mayBeOnDisk: diskSince < at })
   }

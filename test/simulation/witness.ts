@@ -11,7 +11,8 @@
  * 2. **stored twice**: only where the API's last answer for it was lost on its way to the relay; or where another relay process
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
  *    browser had been told was destroyed (data cleared, cookies or `localStorage` denied, browser killed before they were on its
- *    disk), or was the ack of a beacon that another tab cleared while the page that sent it waited.
+ *    disk), was the ack of a beacon that another tab cleared while the page that sent it waited, or one of more than five while
+ *    the disk failed.
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
@@ -106,6 +107,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
   let clockMovedAt = -Infinity
   let cookiesFailedAt = -Infinity
   let diskBrokeAt = -Infinity
+  const ackedAt: number[] = [] // when answers that say stored reached the browser
   const pages = new Map<Page, { endedAt: number }>()
 
   const fail = (invariant: string, story: string): never => {
@@ -153,7 +155,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     const isDestroyed = Math.max(damagedAt, cookiesFailedAt, device.local.failedAt()) >= event.knownAt
     // Nobody answers a page that lives on after a beacon: another tab may have read the ack and cleared it.
     const isUnheard = !device.hasKeepalive && candidates.every(({ page, at }) => event.flights.some((flight) => flight.page === page && flight.isExit && flight.at < at))
-    if (hasForgotten && (isUnknown || isDestroyed || isUnheard)) return
+    // A failing disk leaves the five youngest acks.
+    const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
+    if (hasForgotten && (isUnknown || isDestroyed || isUnheard || isCrowded)) return
     fail(
       'stored twice',
       `${event.name}: ${hasForgotten ? 'the relay had been replaced' : 'by the same relay'}, answer to the relay ${last.answer}, ` +
@@ -232,6 +236,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
 
     /** The head of an answer reached the browser. */
     answered: (stored: string[]): void => {
+      if (stored.length) ackedAt.push(time.now())
       for (const id of stored) {
         const event = events.get(id)
         if (event) event.knownAt = Math.min(event.knownAt, time.now())
