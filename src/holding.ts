@@ -103,7 +103,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
   let leased = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
-  const shared = new WeakSet<StoredRecord>() // on disk as they are
+  let shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
@@ -276,8 +276,9 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       spill() // all else is for the next page to do
       return 0
     } else {
-      // There is only memory, and what is there is ours. But without consent what the disk has is whoever's may read it.
-      if (isWritten === false) leased = new WeakSet()
+      // There is only memory, and what is there is ours: of what the disk had nobody knows. But without consent that is whoever's
+      // may read it.
+      if (isWritten === false) [leased, shared] = [new WeakSet(), new WeakSet()]
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }

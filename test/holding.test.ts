@@ -1055,6 +1055,25 @@ describe('a denial', () => {
   })
 })
 
+describe('a disk that had an event and fails', () => {
+  it('may have lost it: it is spilled when the page goes', async () => {
+    const flaky = createFlaky()
+    const { openTab, spilled } = arrange(flaky)
+    const tab = openTab()
+    tab.add(makeNobodys(1))
+    await tab.sync(0)
+    tab.page.gone = true
+    tab.spill()
+    expect(spilled()).toEqual([])
+    tab.page.gone = false
+    flaky.fails = true
+    await tab.sync(0)
+    tab.page.gone = true
+    tab.spill()
+    expect(spilled()).toEqual([1])
+  })
+})
+
 describe('an event that is named in memory', () => {
   it('is not this tab’s for longer than its lease on the disk, where another one may have taken it over', async () => {
     const { openTab } = arrange()
