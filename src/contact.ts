@@ -10,7 +10,7 @@ import type { Page } from './page.ts'
 
 /** What is kept of the visitor between pages. */
 export interface Visitor {
-  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made, negative after a denial. */
+  /** Grows with every decision, and is the time of it unless the clock was set back; 0 where none was made. */
   rev: number
   /** The `rev` of the last logout: events without a contact that are older belong to nobody. */
   epoch: number
@@ -33,7 +33,7 @@ export interface Identity {
   save(): void
   /** As if nobody had ever been here: what was tracked or decided until now is denied. */
   forget(): void
-  /** When the last denial was that is known here, on the scale of {@link Visitor.rev}. */
+  /** When a denial was that the disk has not carried out yet, on the scale of {@link Visitor.rev}; else 0. */
   deniedAt: number
   /** Whether this contact is the visitor, with an email or a phone. */
   canMend(contact: Contact | undefined): boolean
@@ -98,7 +98,7 @@ export const createIdentity = (page: Page): Identity => {
     save,
     forget: () => {
       identity.deniedAt = later()
-      visitor = { rev: -1, epoch: 0 }
+      visitor = { rev: 0, epoch: 0 }
       page.erase(KEY)
     },
     deniedAt: 0,

@@ -94,7 +94,7 @@ interface Sweep {
   /** The spills and ack cookies that were read. */
   spills: string[]
   acks: string[]
-  /** The last denial that was carried out with it. */
+  /** The denial that was carried out with it, or 0. */
   deniedAt: number
 }
 
@@ -107,7 +107,6 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
   let isWriteDue = false
   let acksUntil = 0 // until then ack cookies stay
-  let deniedUntil = 0 // what was denied until then, the disk has forgotten
   let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
@@ -126,7 +125,6 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const share = (record: StoredRecord): void => {
     shared.add(record)
     leased.add(record)
-    everGiven.add(record.event.id)
   }
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
@@ -150,8 +148,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const flownMs = Date.now() + LEASE_MS
     const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
     if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
-    // A denial that the disk has not confirmed is carried out by the next page.
-    if (isGone && identity.deniedAt > deniedUntil) page.write(SPILL + Math.random(), identity.deniedAt)
+    // A denial that the disk has not carried out is the next page's to carry out.
+    if (identity.deniedAt) page.write(SPILL + 'denied', identity.deniedAt)
   }
 
   const write = async (): Promise<void> => {
@@ -215,17 +213,18 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const cookies = page.cookies()
     const isFree = (one: unknown): boolean => {
       const { event, due } = Object(one)
-      return held.has(event?.id) || done.has(event?.id) || !leftMs(due)
+      return event && (held.has(event.id) || done.has(event.id) || !leftMs(due))
     }
-    // Where there is only memory, what another tab may be sending stays where it is.
-    const spills = page.keys(SPILL).filter((key) => stored || [page.read(key)].flat().every(isFree))
+    const keys = page.keys(SPILL)
+    // Where there is only memory, what another tab may be sending stays where it is, as does a denial.
+    const spills = keys.filter((key) => stored || [page.read(key)].flat().every(isFree))
     const writes: Sweep['writes'] = new Map()
     const claimed: StoredRecord[] = []
     let waiting = 0
     isLate = false
 
     const mirror = stored?.find((one): one is Visitor => 'rev' in one)
-    for (const key of spills) identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(key)) || 0) // of events no number comes
+    for (const key of keys) identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(key)) || 0) // of events no number comes
     identity.adopt(mirror)
     const visitor = identity.current()
     if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
@@ -244,6 +243,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
         continue
       }
       waiting++
+      if (stored) everGiven.add(id)
       const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
       const next = isClaimed && leftMs(kept.due) <= RENEW_MS ? { ...kept, due: at + LEASE_MS } : kept
       if (isClaimed) claimed.push(next)
@@ -269,21 +269,19 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes))
     isOver = true
     if (isWritten && sweep) {
-      deniedUntil = sweep.deniedAt
+      if (sweep.deniedAt === identity.deniedAt) identity.deniedAt = 0
       for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
       for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
     } else if (page.isGone()) {
       spill() // all else is for the next page to do
       return 0
     } else {
-      // There is only memory, and what is there is ours: of what the disk had nobody knows. But without consent that is whoever's
-      // may read it.
+      // `false`: there is only memory, and what is there is ours. `undefined`: no consent, and what is on disk is for those who may read it.
       if (isWritten === false) [leased, shared] = [new WeakSet(), new WeakSet()]
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }
-    const isForgotten = identity.current().rev < 0 // nothing stays
-    const acks = isForgotten ? sweep.acks : leftMs(acksUntil) ? [] : isWritten ? sweep.acks : useless(sweep.acks)
+    const acks = sweep.deniedAt ? sweep.acks : leftMs(acksUntil) ? [] : isWritten ? sweep.acks : useless(sweep.acks)
     ;[...sweep.spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return sweep.waiting

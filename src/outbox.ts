@@ -82,7 +82,7 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
         await Promise.race([attempt(work), new Promise((_, reject) => setTimeout(reject, LIMIT_MS))])
         isDone = true
       } catch {
-        isDone = false
+        isDone = mayUse() ? false : undefined
         connection = undefined // denied, or dead with or without a `close` event
       }
     }

@@ -148,7 +148,7 @@ describe('an operation that fails', () => {
     db.close()
     const answer = put(outbox, record(2))
     mayUse = false
-    expect([await answer, open.mock.calls.length, await stored(idb)]).toEqual([false, 1, [[1, 0]]])
+    expect([await answer, open.mock.calls.length, await stored(idb)]).toEqual([undefined, 1, [[1, 0]]])
   })
 })
 
@@ -162,7 +162,7 @@ describe('a page that goes', () => {
     for (let turn = 0; turn < 9; turn++) await Promise.resolve() // it has begun, and nobody has answered
     isGone = true
     outbox.leave()
-    expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([false, [], [[1, 0]]])
+    expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([undefined, [], [[1, 0]]])
   })
 
   it('leaves in peace what is finished, and what was never begun', async () => {
@@ -180,7 +180,7 @@ describe('a page that goes', () => {
     const answer = outbox.edit(() => [[keyOf(1), record(1)]])
     isGone = true
     outbox.leave()
-    expect([await answer, await stored(idb)]).toEqual([false, []])
+    expect([await answer, await stored(idb)]).toEqual([undefined, []])
   })
 })
 

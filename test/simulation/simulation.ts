@@ -345,8 +345,8 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
           if (action.state === 'pending' && tab.consent !== 'pending') identities.deafened(tab.page)
           if (action.state === 'denied') {
             identities.reset(tab.page, time.now(), written(), device.disk.healthySince())
-            // What is denied is denied on this page; what others have in memory is theirs until they are told.
-            if (tabs.length > 1) identities.blur()
+            // What is denied is denied on this page; what others have in memory is theirs until they are told, and what fails erases nothing.
+            if (tabs.length > 1 || device.local.fault) identities.blur()
             witness.denied(tab.page)
           }
           tab.consent = action.state
