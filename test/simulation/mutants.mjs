@@ -97,7 +97,7 @@ export const mutants = [
     name: 'a denial is not left to the next page',
     file: 'src/holding.ts',
     edits: [
-      ['if (isGone && identity.deniedAt > deniedUntil)', 'if (deniedUntil < 0)'],
+      ['if (identity.deniedAt) page.write', 'if (identity.deniedAt < 0) page.write'],
     ],
   },
   {
@@ -109,13 +109,18 @@ export const mutants = [
     name: 'without consent what is on disk is held for ever',
     file: 'src/holding.ts',
     edits: [
-      ['if (isWritten === false) shared = new WeakSet()', 'shared = new WeakSet()'],
+      ['if (isWritten === false) [leased', ';[leased'],
     ],
   },
   {
     name: 'a spill in its lease is sent where there is no disk',
     file: 'src/holding.ts',
     edits: [['.filter((key) => stored || [page.read(key)].flat().every(isFree))', '.filter((key) => key && isFree)']],
+  },
+  {
+    name: 'what is named in memory is this tab’s for ever',
+    file: 'src/holding.ts',
+    edits: [['        if (leased.has(record)) leased.add(kept)\n', '']],
   },
   {
     name: 'a tab does not hear of another one’s login',
