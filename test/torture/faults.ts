@@ -5,7 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Engine } from '../support/browsers/index.ts'
 import { until } from '../support/browsers/until.ts'
-import { ACK_MS, alternate, crash, firstBatch, halfWay, hasAck, isEven, limiter, livingThrough, openTabs, OUTAGE_MS, REACTION_MS, recover, RECOVERY_MS, resent, type Drive, whileRelay, whileStandalone } from './scenes.ts'
+import { ACK_MS, alternate, crash, firstBatch, halfWay, hasAck, isEven, limiter, livingThrough, openTabs, OPENING_MS, OUTAGE_MS, REACTION_MS, recover, RECOVERY_MS, resent, type Drive, whileRelay, whileStandalone } from './scenes.ts'
 
 /** How often it is done, and with how many events each time. */
 export interface Size {
@@ -63,7 +63,7 @@ export const faults: readonly Fault[] = [
     drive: whileStandalone(() => wait(REACTION_MS)),
   },
   {
-    name: 'renderer crash, and on in the same browser',
+    name: 'renderer crash ¼ s after track(), and on in the same browser',
     full: { rounds: 20, events: 50 },
     whyNot: {
       firefox: 'Playwright loses the whole browser with one of its content processes (1.64.1, Firefox 153)',
@@ -73,6 +73,7 @@ export const faults: readonly Fault[] = [
       halfWay(world, round)
       const page = await world.open()
       await world.track(page, events)
+      await wait(OPENING_MS)
       await crash(page)
       recover(world)
       await world.settle()
