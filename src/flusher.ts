@@ -114,8 +114,8 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
       for (;;) {
         const count = maySend() && !leftMs(pausedUntil) ? limit : 0
         pending = await holding.sync(count)
-        // What a page that is gone held is given away; and consent may have ended while the disk answered.
-        if (page.isGone() || !maySend()) break
+        // What a page that is gone held is given away; and while the disk answered, consent may have ended or a Retry-After come.
+        if (page.isGone() || !maySend() || leftMs(pausedUntil)) break
         const events = holding.take(count, FULL_BYTES)
         if (!events[0]) break
         // Keepalive is refused while other scripts hold the budget: after a failure the next request goes without.

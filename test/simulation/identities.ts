@@ -104,8 +104,8 @@ export const createIdentities = (startedAt: number) => {
     /** What the device knew is gone, or goes back to what was written last. */
     forget: (at: number, maybeSince: number): void => {
       const recent = people.filter((_, nth) => (people[nth + 1]?.from ?? Infinity) > maybeSince)
-      if (!latest().isOpen) begin(at, recent.flatMap(({ ids }) => [...ids]), true) // prettier-ignore
-      else join(recent)
+      if (!latest().isOpen) begin(at, [], true)
+      join(recent)
     },
     /** A decision that may not be written down, for want of consent: the next page cannot know of it. */
     blur: (): void => {

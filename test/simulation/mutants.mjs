@@ -103,7 +103,7 @@ export const mutants = [
   {
     name: 'consent is asked for before the disk, and not after it',
     file: 'src/flusher.ts',
-    edits: [['if (page.isGone() || !maySend()) break', 'if (page.isGone()) break']],
+    edits: [['if (page.isGone() || !maySend() ||', 'if (page.isGone() ||']],
   },
   {
     name: 'without consent what is on disk is held for ever',

@@ -12,7 +12,7 @@
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
  *    browser had been told was destroyed (data cleared, cookies or `localStorage` denied, browser killed before they were on its
  *    disk), was the ack of a beacon that another tab cleared while the page that sent it waited, or one of more than five while
- *    the disk failed.
+ *    the disk failed; or two tabs had it while the disk failed: one in memory, the other from its spill.
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
@@ -157,7 +157,9 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     const isUnheard = !device.hasKeepalive && candidates.every(({ page, at }) => event.flights.some((flight) => flight.page === page && flight.isExit && flight.at < at))
     // A failing disk leaves the five youngest acks.
     const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
-    if (hasForgotten && (isUnknown || isDestroyed || isUnheard || isCrowded)) return
+    // Without a disk, what a hidden tab spilled another one takes over after its lease, and the first one still has it in memory.
+    const isTwofold = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some(({ page, at }) => page !== event.page && at <= last.at && (pages.get(event.page)?.endedAt ?? 0) > at)
+    if (hasForgotten && (isUnknown || isDestroyed || isUnheard || isCrowded || isTwofold)) return
     fail(
       'stored twice',
       `${event.name}: ${hasForgotten ? 'the relay had been replaced' : 'by the same relay'}, answer to the relay ${last.answer}, ` +
@@ -355,7 +357,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       for (const event of events.values()) {
         if (isFinished(event)) {
           if (kept.get(event.id)?.hasContact && !event.isTold.has('rejected')) return false
-        } else if (event.excuse === undefined && kept.get(event.id)?.hasContact !== false && !isNobodys(event)) return false
+        } else if (event.excuse === undefined && (kept.get(event.id)?.hasContact ?? !isNobodys(event))) return false
       }
       return true
     },
