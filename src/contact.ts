@@ -33,10 +33,13 @@ export interface Identity {
   save(): void
   /** As if nobody had ever been here: what was tracked or decided until now is denied. */
   forget(): void
-  /** When a denial was that the disk has not carried out yet, on the scale of {@link Visitor.rev}; else 0. */
+  /**
+   * When a denial was that the disk has not carried out yet, on the scale of {@link Visitor.rev}; else 0. Who looks at the disk
+   * and at what earlier pages left sets it, and resets it.
+   */
   deniedAt: number
-  /** Whether this contact is the visitor, with an email or a phone. */
-  canMend(contact: Contact | undefined): boolean
+  /** Whether this contact is the visitor by now, with an email or a phone. */
+  canMend(refused: Contact | undefined): boolean
   /**
    * Gives an event what it lacks and the visitor has: a contact, or the email or phone for want of which it was refused.
    * Otherwise the reason why it goes: a logout before it had a contact, or a denial.
@@ -48,6 +51,9 @@ const KEY = 'pristo_contact'
 
 /** Whether Pristo can be told of somebody new by it. */
 export const isReachable = (contact: Contact | undefined): boolean => !!(contact?.email || contact?.phone)
+
+/** Whether what is known of somebody has what a refused event of theirs lacks. */
+const mends = (known: Contact | undefined, refused: Contact | undefined): boolean => known?.id === refused?.id && isReachable(known)
 
 const isSame = (a: Contact | undefined, b: Contact | undefined): boolean => JSON.stringify(a) === JSON.stringify(b)
 
@@ -79,8 +85,6 @@ export const createIdentity = (page: Page): Identity => {
     save()
   }
 
-  const canMend = (contact: Contact | undefined): boolean => visitor.contact?.id === contact?.id && isReachable(visitor.contact)
-
   const identity: Identity = {
     current,
     adopt,
@@ -102,14 +106,14 @@ export const createIdentity = (page: Page): Identity => {
       page.erase(KEY)
     },
     deniedAt: 0,
-    canMend,
+    canMend: (refused) => mends(current().contact, refused),
     complete: (record) => {
       const { event, epoch, parked } = record
       const { contact, known } = visitor
       newest = Math.max(newest, epoch)
       if (epoch < identity.deniedAt) return 'denied'
       if (!event.contact && epoch < visitor.epoch) return 'reset'
-      return contact && (event.contact ? parked && canMend(event.contact) : true)
+      return contact && (event.contact ? parked && mends(contact, event.contact) : true)
         ? { ...record, parked: false, event: { ...event, contact: known && !parked ? { id: contact.id } : contact } }
         : record
     },

@@ -162,7 +162,6 @@ export const startPristo = (
     refuse: (event, refusal) => {
       // Only the API misses a contact's email and phone; the relay's own refusals have no status.
       const parked = !!refusal.status && !isReachable(event.contact)
-      identity.current() // another tab may have named somebody else since
       if (parked && identity.canMend(event.contact)) return { due: 0, parked } // once more, with the details
       complain(`${event.type} rejected: ${JSON.stringify(refusal)}`)
       emit('rejected', { event, ...refusal, parked })
