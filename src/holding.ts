@@ -3,8 +3,9 @@
  * Invariants: a tab sends only what it alone may send for longer than a request can take. Memory changes first, and the
  * disk follows by `sync()`; what was final once for this tab is never sent or stored by it again.
  */
+import { ackNames, isAcked, uselessAcks } from './acks.ts'
 import type { Identity, Visitor } from './contact.ts'
-import { ACK_COOKIE, ACK_MARK_CHARS, ackMark, MAX_AGE_DAYS } from './contract.ts'
+import { MAX_AGE_DAYS } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
 import type { Outbox, Stored, StoredRecord } from './outbox.ts'
 import type { Page } from './page.ts'
@@ -34,10 +35,8 @@ const MAX_AGE_MS = MAX_AGE_DAYS * 86_400_000
 
 const SPILL = 'pristo_spill_'
 
-const ACK_NAMES = /pristo_ack_\w+/g
-
-/** Ack cookies that a failing disk may leave: of 400 bytes at most each, they ride on every request of the site. */
-const MAX_ACKS = 5
+/** Among the spills: the time of a denial that the disk has not carried out. */
+const DENIAL = SPILL + 'denied'
 
 /** Where the visitor is mirrored among the events: no event has this key. */
 const VISITOR_KEY = 'visitor'
@@ -79,10 +78,6 @@ export const leftMs = (due: number): number => {
 }
 
 const isSendable = ({ event, parked }: StoredRecord): boolean => !!event.contact && !parked
-
-/** Whether an ack among these cookies says that it is stored. */
-const isAcked = ({ id }: TrackedEvent, cookies: string): boolean =>
-  RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(id)}`).test(cookies)
 
 /** What a look at all that waits came to. */
 interface Sweep {
@@ -149,7 +144,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
     if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
     // A denial that the disk has not carried out is the next page's to carry out.
-    if (identity.deniedAt) page.write(SPILL + 'denied', identity.deniedAt)
+    if (identity.deniedAt) page.write(DENIAL, identity.deniedAt)
   }
 
   const write = async (): Promise<void> => {
@@ -215,16 +210,15 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       const { event, due } = Object(one)
       return event && (held.has(event.id) || done.has(event.id) || !leftMs(due))
     }
-    const keys = page.keys(SPILL)
     // Where there is only memory, what another tab may be sending stays where it is, as does a denial.
-    const spills = keys.filter((key) => stored || [page.read(key)].flat().every(isFree))
+    const spills = page.keys(SPILL).filter((key) => stored || [page.read(key)].flat().every(isFree))
     const writes: Sweep['writes'] = new Map()
     const claimed: StoredRecord[] = []
     let waiting = 0
     isLate = false
 
     const mirror = stored?.find((one): one is Visitor => 'rev' in one)
-    for (const key of keys) identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(key)) || 0) // of events no number comes
+    identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(DENIAL)) || 0)
     identity.adopt(mirror)
     const visitor = identity.current()
     if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
@@ -250,15 +244,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       if (held.has(id) || !stored) held.set(id, next)
       if (next !== record || !shared.has(next)) writes.set(id, next)
     }
-    return { writes, claimed, waiting, spills, acks: cookies.match(ACK_NAMES) ?? [], deniedAt: identity.deniedAt }
-  }
-
-  /** Of these ack cookies those that are of no use to anybody where the disk fails. */
-  const useless = (acks: string[]): string[] => {
-    // Those of batches from memory would pile up. Others may name what is on the disk, for the page that can read it: the
-    // youngest stay (browsers list cookies by their age, RFC 6265 §5.4).
-    const fromMemory = [...done].filter((id) => !everGiven.has(id)).map(ackMark)
-    return acks.filter((name, nth) => nth < acks.length - MAX_ACKS || fromMemory.some((mark) => name.endsWith(mark)))
+    return { writes, claimed, waiting, spills, acks: ackNames(cookies), deniedAt: identity.deniedAt }
   }
 
   const sync = async (count: number): Promise<number> => {
@@ -281,7 +267,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }
-    const acks = sweep.deniedAt ? sweep.acks : leftMs(acksUntil) ? [] : isWritten ? sweep.acks : useless(sweep.acks)
+    const isKept = !sweep.deniedAt && leftMs(acksUntil)
+    const acks = isKept ? [] : sweep.deniedAt || isWritten ? sweep.acks : uselessAcks(sweep.acks, [...done].filter((id) => !everGiven.has(id)))
     ;[...sweep.spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return sweep.waiting
