@@ -56,7 +56,7 @@ const LIMIT_MS = 3_000
  */
 export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => {
   let connection: Promise<IDBDatabase> | undefined
-  const editing = new Set<IDBTransaction>()
+  const unfinished = new Set<IDBTransaction>()
 
   const connect = async (): Promise<IDBDatabase> => {
     const request = idb.open(NAME, 1)
@@ -71,8 +71,9 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
     const db = await (connection ??= connect())
     if (!mayUse()) throw NAME // the page went while it opened
     const transaction = db.transaction(STORE, 'readwrite')
+    unfinished.add(transaction)
     work(transaction.objectStore(STORE))
-    return promisifyRequest(transaction)
+    return promisifyRequest(transaction).finally(() => unfinished.delete(transaction))
   }
 
   const use = async (work: (objects: IDBObjectStore) => void): Promise<boolean | undefined> => {
@@ -100,19 +101,15 @@ export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => 
     edit: (plan) =>
       use((objects) => {
         const all: IDBRequest<Stored[]> = objects.getAll()
-        editing.add(objects.transaction)
-        all.onsuccess = () => {
-          write(objects, plan(all.result))
-          editing.delete(objects.transaction) // it commits
-        }
+        all.onsuccess = () => write(objects, plan(all.result))
       }),
     leave: () => {
-      for (const transaction of editing) {
+      for (const transaction of unfinished) {
         try {
           // An edit that went unfinished into the back/forward cache hung IndexedDB on the next page (WebKitGTK 2.50).
           transaction.abort()
         } catch {
-          // It is finished, or as good as that.
+          // It commits: nothing can stop it any more, nor need.
         }
       }
     },

@@ -1,4 +1,4 @@
-import { IDBFactory } from 'fake-indexeddb'
+import { IDBFactory, IDBTransaction } from 'fake-indexeddb'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Visitor } from '../src/contact.ts'
 import { createOutbox, type Outbox, type Stored, type StoredRecord } from '../src/outbox.ts'
@@ -163,6 +163,14 @@ describe('a page that goes', () => {
     isGone = true
     outbox.leave()
     expect([await answer, plan.mock.calls, await stored(idb)]).toEqual([undefined, [], [[1, 0]]])
+  })
+
+  it('remembers nothing of edits that failed: there may be thousands of them', async () => {
+    const { outbox } = arrange()
+    for (let nth = 0; nth < 3; nth++) await outbox.edit(() => expect.fail('no plan'))
+    const abort = vi.spyOn(IDBTransaction.prototype, 'abort')
+    outbox.leave()
+    expect(abort).not.toHaveBeenCalled()
   })
 
   it('leaves in peace what is finished, and what was never begun', async () => {
