@@ -16,12 +16,6 @@ export const isEven = (round: number): boolean => round % 2 === 0
 /** From `track()` to the end of the whole browser: a visitor's quickest reaction, milliseconds. */
 export const REACTION_MS = 1_000
 
-/**
- * From `track()` to the crash of a renderer, milliseconds. A browser that is just started needs some for the opening of its first
- * database, and what is tracked before no disk has heard of (2 of 20 rounds of a run without this wait lost all, Chromium 156).
- */
-export const OPENING_MS = 250
-
 /** How long the API fails, milliseconds. */
 export const OUTAGE_MS = 5_000
 
@@ -156,6 +150,9 @@ export const recover = ({ site }: World): void => {
   site.relayFault(null)
   site.api.fail(null)
 }
+
+/** Until the snippet has looked at its database: from then on that is open. */
+export const opened = (page: Page): Promise<unknown> => page.evaluate(() => window.pristo?.flush?.())
 
 /** Kills the page's renderer, and nothing else. */
 export const crash = (page: Page): Promise<unknown> => page.goto('chrome://crash').catch(() => undefined) // which is how a page ends that crashes
