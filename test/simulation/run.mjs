@@ -101,11 +101,12 @@ const work = async () => {
   parentPort?.on('message', async (/** @type {number[]} */ seeds) => {
     /** @type {Failure[]} */
     const failures = []
-    const counts = { tracked: 0, stored: 0, twice: 0, excused: 0 }
+    /** @type {Record<string, number>} */
+    const counts = {}
     for (const seed of seeds) {
       const verdict = await check(script, seed, names)
       if (verdict.failure) failures.push(verdict.failure)
-      for (const key of /** @type {(keyof typeof counts)[]} */ (Object.keys(counts))) counts[key] += verdict.counts[key]
+      for (const [key, value] of Object.entries(verdict.counts)) counts[key] = (counts[key] ?? 0) + value
     }
     parentPort?.postMessage({ count: seeds.length, failures, counts })
   })

@@ -13,13 +13,13 @@ import { tell, type Action, type Scenario } from './scenario.ts'
 import { COOKIE_FLUSH_MS, createCookies, createLocal, LOCAL_FLUSH_MS } from './storage.ts'
 import { makeEvent } from './target.ts'
 import { createTime } from './time.ts'
-import { createWitness, Violation } from './witness.ts'
+import { createWitness, Violation, type Witness } from './witness.ts'
 
 export interface Outcome {
   violation?: Violation
   log: string[]
   steps: number
-  counts: { tracked: number; stored: number; twice: number; excused: number }
+  counts: ReturnType<Witness['count']>
   /** Virtual milliseconds that it took until nothing was left. */
   tookMs: number
 }

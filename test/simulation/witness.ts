@@ -79,6 +79,8 @@ interface Tracked {
   toldAt: number
   toldBy?: Page
   stores: Stored[]
+  /** Why it was stored again although the browser had known. */
+  gaps: ('destroyed' | 'beacon' | 'acks' | 'spill')[]
   isRefused: boolean
   wasHidden: boolean
   wasNobodys: boolean
@@ -159,7 +161,8 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
     // Without a disk, what a hidden tab spilled another one takes over after its lease, and the first one still has it in memory.
     const isTwofold = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some(({ page, at }) => page !== event.page && at <= last.at && (pages.get(event.page)?.endedAt ?? 0) > at)
-    if (hasForgotten && (isUnknown || isDestroyed || isUnheard || isCrowded || isTwofold)) return
+    if (hasForgotten && isUnknown) return
+    if (hasForgotten && (isDestroyed || isUnheard || isCrowded || isTwofold)) return void event.gaps.push(isDestroyed ? 'destroyed' : isUnheard ? 'beacon' : isCrowded ? 'acks' : 'spill')
     fail(
       'stored twice',
       `${event.name}: ${hasForgotten ? 'the relay had been replaced' : 'by the same relay'}, answer to the relay ${last.answer}, ` +
@@ -180,7 +183,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
       const event: Tracked = {
         id, name, page, people,
-        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], isRefused: false, wasHidden: page.isHidden, wasNobodys: people.every(({ ids }) => !ids.size), readBy: new Set(), isContested: false, flights: [], knownAt: Infinity, deniedAt: Infinity,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], gaps: [], isRefused: false, wasHidden: page.isHidden, wasNobodys: people.every(({ ids }) => !ids.size), readBy: new Set(), isContested: false, flights: [], knownAt: Infinity, deniedAt: Infinity,
       } // prettier-ignore
       events.set(id, event)
       order.get(page)?.push(event)
@@ -379,12 +382,17 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     },
 
     /** For the end of a run. */
-    count: (): { tracked: number; stored: number; twice: number; excused: number } => {
+    count: (): Record<'tracked' | 'stored' | 'twice' | 'twiceAsDestroyed' | 'twiceByBeacon' | 'twiceForAcks' | 'twiceBySpill' | 'excused', number> => {
       const all = [...events.values()]
+      const countGap = (gap: Tracked['gaps'][number]): number => all.filter(({ gaps }) => gaps.includes(gap)).length
       return {
         tracked: all.length,
         stored: all.filter(({ stores }) => stores.length).length,
         twice: all.filter(({ stores }) => stores.length > 1).length,
+        twiceAsDestroyed: countGap('destroyed'),
+        twiceByBeacon: countGap('beacon'),
+        twiceForAcks: countGap('acks'),
+        twiceBySpill: countGap('spill'),
         excused: all.filter((event) => !isFinished(event) && event.excuse !== undefined).length,
       }
     },
