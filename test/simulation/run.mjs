@@ -179,21 +179,30 @@ const show = async (made, seed, names) => {
 }
 
 /**
- * What once failed, by its scenario or, where it was not shrunk, by its seed.
+ * What once failed, by its scenario or, where it was not shrunk, by its seed; and what of it fails.
  * @param {Build} made
  * @param {string} file
  */
-const runRegressions = async (made, file = join(here, 'regressions.json')) => {
+const replayRegressions = async (made, file = join(here, 'regressions.json')) => {
   const { replay, script, scenarioOf, classes } = await load(made)
   const kept = JSON.parse(readFileSync(file, 'utf8'))
-  let failed = 0
+  /** @type {{ story: string, log: string[] }[]} */
+  const failures = []
   for (const { story, seed, scenario = scenarioOf(seed, Object.keys(classes)) } of kept) {
     const { violation, log } = await replay(script, scenario)
-    if (!violation) continue
-    failed++
-    console.log(`\nregression "${story}":\n${log.join('\n')}`)
+    if (violation) failures.push({ story, log })
   }
-  return { passed: kept.length - failed, failed }
+  return { failures, count: kept.length }
+}
+
+/**
+ * @param {Build} made
+ * @param {string} [file]
+ */
+const runRegressions = async (made, file) => {
+  const { failures, count } = await replayRegressions(made, file)
+  for (const { story, log } of failures) console.log(`\nregression "${story}":\n${log.join('\n')}`)
+  return { passed: count - failures.length, failed: failures.length }
 }
 
 /**
@@ -228,8 +237,11 @@ const runMutants = async (folder, { wanted, ...plan }) => {
     }
     const { failures, done } = await runSeeds(made, { ...plan, isEnough: (failures) => failures.some(isNew) })
     const first = failures.find(isNew)
-    if (!first) survived++
-    console.log(`${mutant.name.padEnd(50)} ${first ? `caught at seed ${first.seed}: ${first.story ? `${first.invariant}: ${first.story.slice(0, 110)}` : first.invariant}` : `SURVIVED ${done} seeds`}`)
+    // What takes 100 000 seeds to find was kept.
+    const [regression] = first ? [] : (await replayRegressions(made)).failures
+    if (!first && !regression) survived++
+    const bySeed = first && `caught at seed ${first.seed}: ${first.story ? `${first.invariant}: ${first.story.slice(0, 110)}` : first.invariant}`
+    console.log(`${mutant.name.padEnd(50)} ${bySeed ?? (regression ? `caught by the regression "${regression.story}"` : `SURVIVED ${done} seeds`)}`)
   }
   return survived
 }

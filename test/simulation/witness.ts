@@ -147,6 +147,13 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
 
   const isDiskSound = (): boolean => device.disk.healthySince() <= time.now() - ON_DISK_MS && diskBrokeAt < time.now() - ON_DISK_MS
 
+  /** Whether another page sends it while its own one lives, which has not sent it for as long as a request takes. */
+  const isTakenOver = (event: Tracked, { page, at }: Flight): boolean => {
+    const own = event.flights.filter((flight) => flight.page === event.page && flight.at <= at)
+    const isAlive = (pages.get(event.page)?.endedAt ?? 0) > at
+    return page !== event.page && isAlive && at - Math.max(event.at, ...own.map((flight) => flight.at)) >= REQUEST_MS
+  }
+
   const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
     const relay = last.relay as RelayProcess
     if (last.answer === 'lost' || (last.answer === 'on its way' && relay.isDead)) return
@@ -160,7 +167,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     // A failing disk leaves the five youngest acks.
     const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
     // Without a disk, what a hidden tab spilled another one takes over after its lease, and the first one still has it in memory.
-    const isTwofold = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some(({ page, at }) => page !== event.page && at <= last.at && (pages.get(event.page)?.endedAt ?? 0) > at)
+    const isTwofold = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some((flight) => flight.at <= last.at && isTakenOver(event, flight))
     if (hasForgotten && isUnknown) return
     if (hasForgotten && (isDestroyed || isUnheard || isCrowded || isTwofold)) return void event.gaps.push(isDestroyed ? 'destroyed' : isUnheard ? 'beacon' : isCrowded ? 'acks' : 'spill')
     fail(
