@@ -25,7 +25,7 @@ export const clock = (aheadMs: number): string => `<script>{
   }
 }</script>`
 
-/** Before the tag: timers run so many times as fast, so that a wait of 3 s for a dead disk costs a test little. */
+/** Before the tag: timers run so many times as fast, so that a wait of 3 s for a dead disk costs a test little; 0.1 slows them, so that a test meets no timer. */
 export const haste = (times: number): string => `<script>{
   const set = setTimeout
   window.setTimeout = (work, ms, ...given) => set(work, ms / ${times}, ...given)
