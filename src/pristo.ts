@@ -14,12 +14,13 @@ import { createHolding, LEASE_MS, type DropReason } from './holding.ts'
 import { createOutbox } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
 import { createTransport, type Send, type Transport } from './sender.ts'
+import { withToken, type Tokens } from './token.ts'
 
 /** `granted`: stored and sent. `pending`: held in memory, nothing written. `denied`: erased, nothing tracked. */
 export type Consent = 'granted' | 'pending' | 'denied'
 
 /** How a page is set up. All of it is optional. */
-export interface Options {
+export interface Options extends Tokens {
   /** The relay: a path of the site's own origin, or an http(s) URL. @default '/pristo' */
   endpoint?: string | undefined
   /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
@@ -87,7 +88,7 @@ const MAX_EVENT_CHARS = 19_900
  * @param createSend makes the way out, to the relay at this address or elsewhere
  */
 export const startPristo = (
-  { endpoint = '/pristo', consent: initial = 'granted' }: Options,
+  { endpoint = '/pristo', consent: initial = 'granted', ...tokens }: Options,
   createSend: (transport: Transport, address: string, page: Page) => Send,
 ): Pristo => {
   const mayStore = (): boolean => consent !== 'pending'
@@ -154,7 +155,7 @@ export const startPristo = (
 
   const flusher = createFlusher({
     holding,
-    send: createSend(transport, endpoint, page),
+    send: withToken(createSend(transport, endpoint, page), tokens, { who: () => identity.current().epoch, again: () => void flusher.wake(), complain }),
     room: transport.room,
     page,
     maySend: () => consent === 'granted',

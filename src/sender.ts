@@ -9,7 +9,7 @@ import type { Page } from './page.ts'
 
 /** An answer, read to its end: of its JSON whatever there is, and beside it: */
 export interface Reply {
-  /** The HTTP status. */
+  /** The HTTP status; 0 where a refused token is being replaced, which says nothing against the set-up. */
   http: number
   /** Milliseconds that the answer asks us to wait. */
   waitMs?: number | undefined
@@ -30,8 +30,9 @@ export interface Transport {
 /**
  * Sends some events; `undefined` where nobody answered.
  * @param keepalive whether the request is to survive the page
+ * @param token proves to a relay that wants proof who the visitor is
  */
-export type Send = (events: TrackedEvent[], keepalive: boolean) => Promise<Reply | undefined>
+export type Send = (events: TrackedEvent[], keepalive: boolean, token?: string) => Promise<Reply | undefined>
 
 /** `Retry-After`: seconds or a date (RFC 9110 §10.2.3), as milliseconds from now; garbage and the past are `undefined`. */
 export const parseRetryAfter = (given: string): number | undefined => {
@@ -77,5 +78,5 @@ export const createTransport = (page: Page): Transport => {
 /** Sends to a relay. */
 export const createSender =
   ({ post }: Transport, address: string): Send =>
-  (events, keepalive) =>
-    post(address, { v: 1, sentAt: new Date(), ack: true, events }, keepalive)
+  (events, keepalive, token) =>
+    post(address, { v: 1, sentAt: new Date(), ack: true, token, events }, keepalive)

@@ -4,12 +4,13 @@
  */
 import { startPristo, type Pristo } from './pristo.ts'
 import { createSender } from './sender.ts'
+import type { Tokens } from './token.ts'
 
 /** One call that the stub queued: the method's name and its arguments. */
 export type QueuedCall = [method: string, ...args: unknown[]]
 
 /** What stands at `window.pristo` before this script, and after. */
-interface Global extends Partial<Pristo> {
+interface Global extends Partial<Pristo>, Pick<Tokens, 'getToken'> {
   q?: QueuedCall[] | { push(call: QueuedCall): unknown }
 }
 
@@ -24,7 +25,9 @@ const queued = before.q ?? []
 
 // After the stub `q` is a list; after this script it is none.
 if ('forEach' in queued) {
-  const pristo = startPristo({ endpoint: document.currentScript?.dataset.endpoint }, createSender)
+  const { getToken } = before
+  const { endpoint, token }: DOMStringMap = document.currentScript?.dataset ?? {}
+  const pristo = startPristo({ endpoint, token, getToken }, createSender)
   const push = (call: QueuedCall): unknown => {
     const [method, ...args] = [call].flat() // also where it is no list
     return Object(pristo)[String(method)]?.(...args)

@@ -799,3 +799,32 @@ describe('direct mode', () => {
     expect(warn.mock.calls).toEqual([[expect.stringContaining('API key in this page')]])
   })
 })
+
+describe('a relay that wants proof of who the visitor is', () => {
+  const refused = (): Response => Response.json({ v: 1, error: { code: 'token_expired', message: 'expired' } }, { status: 401 })
+
+  it('gets it on asking, and the events with it, in order, without a word on the console', async () => {
+    const getToken = vi.fn(async () => 'fresh')
+    const { relay, requests, identify, track, messages, told } = arrange({ token: 'stale', getToken })
+    relay.answer = (body) => (JSON.parse(String(body)).token === 'fresh' ? relayAnswer(body) : refused())
+    identify(ADA)
+    track('one')
+    track('two')
+    await vi.advanceTimersByTimeAsync(2_100)
+    expect(told.delivered.map(({ type }) => type)).toEqual(['one', 'two'])
+    expect(requests.map(({ body }) => body.token)).toEqual(['stale', 'fresh'])
+    expect([getToken.mock.calls.length, messages]).toEqual([1, []])
+  })
+
+  it('and never gets it is told of once, and costs no event', async () => {
+    const { relay, identify, track, messages, told, flushed } = arrange({ getToken: () => undefined })
+    relay.answer = refused
+    identify(ADA)
+    track('one')
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(messages).toEqual([expect.stringContaining('endpoint: got number 401')])
+    expect([told.dropped, told.rejected, (await flushed()).pending]).toEqual([[], [], 1])
+    relay.answer = relayAnswer
+    expect(await flushed()).toMatchObject({ delivered: 1, pending: 0 })
+  })
+})

@@ -16,13 +16,13 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
-/** A page with the inline stub and, after `load()`, the script tag. */
-const arrange = (queued?: QueuedCall[], endpoint?: string) => {
-  const requests: { address: string; types: string[] }[] = []
+/** A page with the inline stub and, after `load()`, the script tag. Its relay wants the token `takes`, where there is one. */
+const arrange = (queued?: QueuedCall[], endpoint?: string, takes?: string) => {
+  const requests: { address: string; types: string[]; token: string | undefined }[] = []
   vi.stubGlobal('fetch', async (address: string, { body }: RequestInit) => {
-    const { events }: Batch = JSON.parse(String(body))
-    requests.push({ address, types: events.map(({ type }) => type) })
-    return relayAnswer(body)
+    const { events, token }: Batch = JSON.parse(String(body))
+    requests.push({ address, types: events.map(({ type }) => type), token })
+    return token === takes ? relayAnswer(body) : Response.json({ v: 1, error: { code: 'token_expired', message: 'expired' } }, { status: 401 })
   })
   const messages: string[] = []
   vi.spyOn(console, 'error').mockImplementation((message) => void messages.push(message))
@@ -30,6 +30,7 @@ const arrange = (queued?: QueuedCall[], endpoint?: string) => {
   const load = async (): Promise<void> => {
     const tag = document.createElement('script')
     if (endpoint !== undefined) tag.dataset.endpoint = endpoint
+    if (takes !== undefined) tag.dataset.token = 'stale'
     vi.spyOn(document, 'currentScript', 'get').mockReturnValue(tag)
     vi.resetModules()
     await import('../src/snippet.ts')
@@ -85,6 +86,16 @@ describe('the script tag', () => {
     await load()
     await flushed()
     expect(types()).toEqual(['view'])
+  })
+
+  it('sends the token that the tag names, and asks the stub for a fresh one when that is refused', async () => {
+    const { load, flushed, requests, messages } = arrange([['identify', ADA], ['track', 'one']], undefined, 'fresh')
+    window.pristo = { ...window.pristo, getToken: async () => 'fresh' }
+    await load()
+    await flushed()
+    expect(await flushed()).toMatchObject({ pending: 0 })
+    expect(requests.map(({ token, types }) => [token, types])).toEqual([['stale', ['one']], ['fresh', ['one']]])
+    expect(messages).toEqual([])
   })
 
   it.each([

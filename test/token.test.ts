@@ -1,0 +1,107 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Reply, Send } from '../src/sender.ts'
+import { withToken, type Tokens } from '../src/token.ts'
+import { makeMany, NOON, answerAll } from './support/fakes.ts'
+
+beforeEach(() => void vi.useFakeTimers({ now: NOON }))
+afterEach(() => void vi.useRealTimers())
+
+const REFUSED: Reply = { http: 401, fields: { error: { code: 'token_expired' } } }
+
+/** A relay that takes only the token `good`, unless it is told of another. */
+const arrange = (tokens: Tokens, silent = false) => {
+  const sent: (string | undefined)[] = []
+  const complaints: unknown[] = []
+  const relay = { takes: 'good' }
+  const visitor = { epoch: 0 }
+  let again = 0
+  const post: Send = async (events, _keepalive, token) => {
+    sent.push(token)
+    return silent ? undefined : token === relay.takes ? answerAll(events) : REFUSED
+  }
+  const parts = { who: () => visitor.epoch, again: () => void again++, complain: (problem: unknown) => void complaints.push(problem) }
+  const send = withToken(post, tokens, parts)
+  const sendOne = async () => {
+    const reply = await send(makeMany(1), true)
+    await vi.advanceTimersByTimeAsync(1)
+    return reply?.http
+  }
+  return { relay, visitor, sent, complaints, sendOne, again: () => again }
+}
+
+describe('a token', () => {
+  it('goes with every batch', async () => {
+    const { sendOne, sent, again } = arrange({ token: 'good', getToken: () => 'other' })
+    expect([await sendOne(), await sendOne()]).toEqual([200, 200])
+    expect([sent, again()]).toEqual([['good', 'good'], 0])
+  })
+
+  it('that is refused is asked for once, which is no word against the set-up, and what waits goes at once', async () => {
+    const getToken = vi.fn(async () => 'good')
+    const { sendOne, sent, again } = arrange({ token: 'stale', getToken })
+    expect(await sendOne()).toBe(0)
+    expect([getToken.mock.calls.length, again()]).toEqual([1, 1])
+    expect(await sendOne()).toBe(200)
+    expect([getToken.mock.calls.length, sent]).toEqual([1, ['stale', 'good']])
+  })
+
+  it('is asked for again when it runs out later', async () => {
+    const { sendOne, relay, again } = arrange({ getToken: () => relay.takes })
+    await sendOne()
+    await sendOne()
+    relay.takes = 'newer'
+    expect([await sendOne(), again(), await sendOne()]).toEqual([0, 2, 200])
+  })
+
+  it('that is refused as well is told of like any wrong set-up, and makes no loop', async () => {
+    const getToken = vi.fn(() => 'bad')
+    const { sendOne, again } = arrange({ getToken })
+    expect([await sendOne(), await sendOne(), await sendOne()]).toEqual([0, 401, 401])
+    // Asked each time: the visitor may have logged in since. What waits goes with the next try, in its own time.
+    expect([getToken.mock.calls.length, again()]).toEqual([3, 1])
+  })
+
+  it.each([
+    ['throws', () => { throw new Error('no session') }],
+    ['rejects', () => Promise.reject(new Error('no session'))],
+  ])('whose getToken() %s costs nothing, and is told', async (_, getToken) => {
+    const { sendOne, complaints, again } = arrange({ getToken })
+    expect(await sendOne()).toBe(0)
+    expect([complaints.map(String), again()]).toEqual([['Error: no session'], 0])
+  })
+
+  it('that never comes holds nothing up', async () => {
+    const { sendOne } = arrange({ getToken: () => new Promise(() => undefined) })
+    expect([await sendOne(), await sendOne()]).toEqual([0, 401])
+  })
+
+  it('of one visitor is not sent for the next', async () => {
+    const tokens = ['of A', 'good']
+    const { sendOne, sent, relay, visitor } = arrange({ getToken: () => tokens.shift() })
+    relay.takes = 'of A'
+    await sendOne()
+    await sendOne()
+    relay.takes = 'good'
+    visitor.epoch = 1
+    expect([await sendOne(), await sendOne()]).toEqual([0, 200])
+    expect(sent).toEqual([undefined, 'of A', undefined, 'good'])
+  })
+
+  it('that came for the visitor before is not sent for the next, who came while it was asked for', async () => {
+    const { sendOne, sent, visitor } = arrange({
+      getToken: async () => {
+        visitor.epoch = 1
+        return 'of A'
+      },
+    })
+    await sendOne()
+    await sendOne()
+    expect(sent).toEqual([undefined, undefined])
+  })
+
+  it('is not asked for where nobody answers, nor where there is no getToken()', async () => {
+    const getToken = vi.fn(() => 'good')
+    expect([await arrange({ getToken }, true).sendOne(), getToken.mock.calls.length]).toEqual([undefined, 0])
+    expect(await arrange({ token: 'stale' }).sendOne()).toBe(401)
+  })
+})
