@@ -87,6 +87,9 @@ export const MAX_EVENTS = 40
 /** UTF-8 bytes of one request that the relay accepts: the fetch standard's keepalive limit (64 KiB, "HTTP-network-or-cache fetch" step 8). */
 export const MAX_BODY_BYTES = 65_536
 
+/** Characters of a token: what the body's limit leaves beside the 60 000 bytes of events that a browser sends at most. A usual one has some 300. */
+export const MAX_TOKEN_CHARS = 4_096
+
 /** Characters in a custom field's value. Source: the Pristo events API. */
 export const MAX_VALUE_CHARS = 50
 

@@ -1,5 +1,6 @@
 // @vitest-environment node
 /** What the README shows runs, and what it says of numbers and files is so. */
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,13 +45,14 @@ const startApi = async () => {
   return api
 }
 
-const post = (id: string, headers: Record<string, string> = {}): Request =>
+const post = (id: string, headers: Record<string, string> = {}, token?: unknown): Request =>
   new Request('https://shop.example/pristo', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', ...headers },
     body: JSON.stringify({
       v: 1,
       sentAt: new Date().toISOString(),
+      token,
       events: [{ id: '01a20b0b-0b3f-7000-8000-bf1706469285', type: 'signup', occurredAt: new Date().toISOString(), contact: { id, email: 'a@b.co' } }],
     }),
   })
@@ -84,6 +86,19 @@ it('shows an identity that the session decides', async () => {
   expect(await (await relay(post('u_7', { Cookie: 'sid=1' }))).json()).toMatchObject({ results: [{ code: 'contact_mismatch' }] })
   expect(await (await relay(post('u_42', { Cookie: 'sid=1' }))).json()).toMatchObject({ results: [{ outcome: 'stored' }] })
   expect(api.contacts()).toEqual([{ id: 'u_42', email: 'a@b.co' }])
+})
+
+it('shows an identity that the backend signs', async () => {
+  const api = await startApi()
+  const { relayFor, tokenFor } = await load('token')
+  const settings: Omit<RelayOptions, 'identity'> = { apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url }
+  const secret = randomBytes(32).toString('base64')
+  const relay: Relay = (relayFor as (...given: unknown[]) => Relay)(settings, secret)
+  const token = await (tokenFor as (...given: unknown[]) => Promise<string>)({ id: 'u_42', email: 'signed@b.co' }, secret)
+  expect(await (await relay(post('u_42'))).json()).toMatchObject({ error: { code: 'token_missing' } })
+  expect(await (await relay(post('u_7', {}, token))).json()).toMatchObject({ results: [{ code: 'contact_mismatch' }] })
+  expect(await (await relay(post('u_42', {}, token))).json()).toMatchObject({ results: [{ outcome: 'stored' }] })
+  expect(api.contacts()).toEqual([{ id: 'u_42', email: 'signed@b.co' }])
 })
 
 it('names the limits that the code has', () => {

@@ -19,7 +19,8 @@ import { createSend } from './upstream.ts'
 
 export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
 export type { Claim, DedupeStore } from './dedupe.ts'
-export type { Identity, Limits, RelayOptions } from './options.ts'
+export type { IdentityKeys, Jwk } from './keys.ts'
+export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
 export interface RelayContext {
@@ -83,7 +84,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   }
 
   const judgeOrigin = createOriginRule(settings)
-  const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, parseContact, report })
+  const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
     store: options.store ?? createMemoryStore(now),
     populationId: settings.populationId,
@@ -140,15 +141,15 @@ export const createRelay = (options: RelayOptions): Relay => {
     const batch = await readBatch(request)
     if (batch instanceof Response) return batch
 
-    const claimant = await identify(request)
-    if (claimant.kind === 'nobody') return refuse(401, 'unauthenticated', 'nobody is logged in')
+    const claimant = await identify(request, batch.token)
+    if (claimant.kind === 'refused') return refuse(401, claimant.code, claimant.message)
     const judged = batch.events.map((given): Judged => {
       const event = parseEvent(given)
       if (!event.ok) return { id: idOf(given), outcome: rejected('invalid_event', event.reason) }
       const { id } = event.value
       if (claimant.kind === 'unknown') return { id, outcome: retry('unavailable') }
       const owned = assignContact(event.value, claimant)
-      if (!owned) return { id, outcome: rejected('contact_mismatch', 'event.contact.id: not the contact who is logged in') }
+      if (!owned) return { id, outcome: rejected('contact_mismatch', 'event.contact.id: not the contact of the session or token') }
       return { id, event: { ...owned, occurredAt: correctTime(owned.occurredAt, batch.sentAt, arrivedAt) } }
     })
 

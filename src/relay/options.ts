@@ -5,6 +5,7 @@
 import type { Contact } from '../contract.ts'
 import type { DedupeStore } from './dedupe.ts'
 import { describeGiven } from './given.ts'
+import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import type { Fetch } from './upstream.ts'
 
 /**
@@ -14,8 +15,17 @@ import type { Fetch } from './upstream.ts'
  * - `{ resolve }`: the site's own session decides. `resolve` gets the request (its body is already read) and gives the contact,
  *   whose details replace the page's, or null where nobody is logged in (401). If it throws, or gives something that is no contact,
  *   nothing is delivered and the events wait in the browser.
+ * - `{ keys, audience }`: a JWT that the site's backend signed and the batch carries as `token`, for pages without a session of this origin.
+ *   Header: `alg`, and `kid`, the name of the key. Claims: `sub` (the contact's id), `aud` (equal to `audience`), `exp` (at most 24 hours ahead),
+ *   optionally `nbf`, `iat` and `contact`, whose details replace the page's; without it the page's stand, for its own contact alone.
+ *   What is missing, expired or forged is answered 401 (`token_missing`, `token_expired`, `token_invalid`), and the events wait in the browser.
  */
-export type Identity = 'page' | { resolve(request: Request): Contact | null | undefined | Promise<Contact | null | undefined> }
+export type Identity = 'page' | Session | { keys: IdentityKeys; audience: string }
+
+/** The site's own session. */
+export interface Session {
+  resolve(request: Request): Contact | null | undefined | Promise<Contact | null | undefined>
+}
 
 /** Time limits in milliseconds; the defaults fit the browser part and are changed in tests only. */
 export interface Limits {
@@ -58,13 +68,16 @@ export interface RelayOptions {
   limits?: Partial<Limits>
 }
 
+/** Who says which contact an event belongs to, with keys that can be used. */
+export type CheckedIdentity = 'page' | Session | { keys: VerifyKeys; audience: string }
+
 /** Options after the check, with every default in place. */
 export interface Settings {
   keys: readonly string[]
   populationId: string
   /** Complete: base URL, path and population. */
   url: string
-  identity: Identity
+  identity: CheckedIdentity
   allowedOrigins: readonly string[]
   allowNonBrowser: boolean
 }
@@ -97,10 +110,17 @@ const checkBaseUrl = (given: unknown): string => {
   return isSound ? url.origin + url.pathname.replace(/\/+$/, '') : fail('baseUrl', given, 'an http or https URL without user, query and fragment')
 }
 
-const checkIdentity = (given: unknown): void => {
-  if (given === 'page') return
-  const resolve: unknown = typeof given === 'object' && given !== null ? Reflect.get(given, 'resolve') : undefined
-  if (typeof resolve !== 'function') fail('identity', given, "'page' (believe the page) or { resolve(request) } (your own session decides)")
+const IDENTITIES = "'page' (believe the page), { resolve(request) } (your own session decides) or { keys, audience } (your backend signs)"
+
+/** Where both ways are given, it is anybody's guess which one was meant. */
+const checkIdentity = (given: Identity): CheckedIdentity => {
+  if (given === 'page') return given
+  if (typeof given !== 'object' || given === null || 'resolve' in given === 'keys' in given) return fail('identity', given, IDENTITIES)
+  if ('resolve' in given) return typeof given.resolve === 'function' ? given : fail('identity.resolve', given.resolve, 'a function')
+  const { keys, audience } = given
+  const parsed = parseKeys(keys, 'identity.keys')
+  if (!parsed.ok) throw new TypeError(`[pristo] ${parsed.reason}`)
+  return typeof audience === 'string' && audience !== '' ? { keys: parsed.value, audience } : fail('identity.audience', audience, 'a non-empty string')
 }
 
 const checkOrigins = (given: unknown): void => {
@@ -113,10 +133,10 @@ const checkOrigins = (given: unknown): void => {
 /** Options as they come from JavaScript, where no compiler has looked at them. Throws a TypeError of one line. */
 export const checkOptions = (options: RelayOptions): Settings => {
   if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
-  const { identity, populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
+  const { populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
   const keys = checkKeys(options.apiKey)
   if (!isUuid(populationId)) fail('populationId', populationId, 'a UUID')
-  checkIdentity(identity)
+  const identity = checkIdentity(options.identity)
   const base = checkBaseUrl(baseUrl)
   checkOrigins(allowedOrigins)
   if (typeof allowNonBrowser !== 'boolean') fail('allowNonBrowser', allowNonBrowser, 'true or false')

@@ -11,7 +11,7 @@ const GOOD = { apiKey: KEY, populationId: POPULATION, identity: 'page' }
 const start = (options: unknown) => () => createRelay(options as RelayOptions)
 
 const KEYS = 'a UUID, or an array of UUIDs, newest first'
-const IDENTITIES = "'page' (believe the page) or { resolve(request) } (your own session decides)"
+const IDENTITIES = "'page' (believe the page), { resolve(request) } (your own session decides) or { keys, audience } (your backend signs)"
 const URLS = 'an http or https URL without user, query and fragment'
 const ORIGINS = "an array of origins, such as 'https://shop.example' (no path, no trailing slash, no *)"
 
@@ -24,7 +24,7 @@ describe('a relay refuses to start', () => {
     ['with a second key that is no UUID', { ...GOOD, apiKey: [KEY, SECRET] }, `apiKey[1]: got a string of 14 characters; allowed is ${KEYS}`],
     ['with a population that is no UUID', { ...GOOD, populationId: '../../admin' }, 'populationId: got a string of 11 characters; allowed is a UUID'],
     ['without an identity', { ...GOOD, identity: undefined }, `identity: got nothing; allowed is ${IDENTITIES}`],
-    ['with an unknown identity', { ...GOOD, identity: { keys: {} } }, `identity: got an object; allowed is ${IDENTITIES}`],
+    ['with an unknown identity', { ...GOOD, identity: { session: 1 } }, `identity: got an object; allowed is ${IDENTITIES}`],
     ['with a baseUrl that is no URL', { ...GOOD, baseUrl: 'api.pristo.io' }, `baseUrl: got a string of 13 characters; allowed is ${URLS}`],
     ['with a baseUrl of another protocol', { ...GOOD, baseUrl: 'ftp://api.pristo.io' }, `baseUrl: got a string of 19 characters; allowed is ${URLS}`],
     ['with a password in the baseUrl', { ...GOOD, baseUrl: `https://u:${SECRET}@x.test` }, `baseUrl: got a string of 31 characters; allowed is ${URLS}`],

@@ -1,13 +1,16 @@
 // @vitest-environment node
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createRelay, type RelayOptions } from '../../src/relay/index.ts'
-import { CANARY_EMAIL, createApi, failed, KEY, makeBatch, makeEvent, POPULATION, read, request, type Script } from './harness.ts'
+import { CANARY_EMAIL, createApi, failed, KEY, makeBatch, makeEvent, NOW, POPULATION, read, request, type Script } from './harness.ts'
+import { AUDIENCE, BY, claimsOf, KEYS, makeToken, secretsOf } from './tokens.ts'
 
 const COOKIE = 'session=canary-cookie'
-const SECRETS = [KEY, CANARY_EMAIL, COOKIE, '+4915700canary', 'u_42']
 const person = { id: 'u_42', email: CANARY_EMAIL, phone: '+4915700canary' }
-/** All that the API itself has heard: the cookie never gets there. */
-const echo = `${SECRETS.filter((secret) => secret !== COOKIE).join(' ')} ${KEY.toUpperCase()}`
+const TOKEN = makeToken(claimsOf({ contact: person }), BY.es)
+/** All that the API itself has heard: cookies and tokens never get there. */
+const HEARD = [KEY, CANARY_EMAIL, person.phone, person.id]
+const SECRETS = [...HEARD, COOKIE, ...secretsOf(TOKEN)]
+const echo = `${HEARD.join(' ')} ${KEY.toUpperCase()}`
 
 const show = (arg: unknown): string => (arg instanceof Error ? `${arg.stack} ${String(arg.cause)}` : JSON.stringify(arg))
 
@@ -28,6 +31,8 @@ describe('no key, contact or cookie in any answer or log line', () => {
     { ...event(2), contact: { ...person, [CANARY_EMAIL]: CANARY_EMAIL } },
     { ...event(3), customFields: { a: `${CANARY_EMAIL}${'x'.repeat(50)}` } },
   ]
+  const now = () => NOW
+  const offCurve = { es: { ...KEYS.es, y: KEYS.ed.x ?? '' } }
   const cases: [string, Script, unknown, Partial<RelayOptions>?][] = [
     ['an API that repeats everything in its error', () => failed(400, echo), makeBatch([event(1)])],
     ['an API that repeats everything in its headers', () => failed(500, echo, { 'X-Echo': KEY, 'Set-Cookie': `k=${KEY}`, 'Retry-After': KEY }), makeBatch([event(1)])],
@@ -40,6 +45,12 @@ describe('no key, contact or cookie in any answer or log line', () => {
     ['a body that is no JSON', () => failed(500), `{"${CANARY_EMAIL} ${KEY}`],
     ['a session that fails', () => failed(500), makeBatch([event(1)]), { identity: { resolve: () => Promise.reject(new Error(echo)) } }],
     ['a store that fails', () => failed(500), makeBatch([event(1)]), { store: { claim: () => { throw new Error(echo) }, keep: () => undefined, release: () => { throw new Error(echo) } } }],
+    ['a token', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN }), { now, identity: { keys: KEYS, audience: AUDIENCE } }],
+    ['a token for another audience', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN }), { now, identity: { keys: KEYS, audience: 'a' } }],
+    ['a token that nobody signed', () => failed(400, echo), makeBatch([event(1)], { token: `${TOKEN}A` }), { now, identity: { keys: KEYS, audience: AUDIENCE } }],
+    ['a token with a key that is none', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN }), { now, identity: { keys: offCurve, audience: AUDIENCE } }],
+    ['a token where none is asked for', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN })],
+    ['a token as the name of a field', () => failed(400, echo), { ...Object(makeBatch([event(1)])), [TOKEN]: TOKEN }],
     ['an onError that fails', () => failed(401), makeBatch([event(1)]), { onError: () => { throw new Error(echo) } }],
     ['a clock that fails', () => failed(401), makeBatch([event(1)]), { now: () => { throw new Error(echo) } }],
   ]
