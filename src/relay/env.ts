@@ -3,7 +3,8 @@
  * Invariant: pure; a setting that cannot be used is named by its variable, and what it held is never shown.
  */
 import { describeGiven } from './given.ts'
-import { DEFAULT_BASE_URL, type RelayOptions } from './options.ts'
+import { assertKeys, type IdentityKeys } from './keys.ts'
+import { DEFAULT_BASE_URL, type Identity, type RelayOptions } from './options.ts'
 
 /** Where the standalone relay listens. */
 export interface Place {
@@ -32,11 +33,25 @@ const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:$/
 const isOrigin = (value: string): boolean => URL.canParse(value) && new URL(value).origin === value
 const isPort = (value: string): boolean => /^\d{1,5}$/.test(value) && Number(value) <= 65_535
 const PATH = 'a path without a trailing slash, such as /pristo'
+const KEYS = 'JSON, such as {"2026-11":"a secret of at least 32 bytes"}, or an array of public JWKs with a kid'
 const isPath = (value: string): boolean => /^(\/[\w.~-]+)+$/.test(value)
 
+const readKeys = (text: string): IdentityKeys => {
+  const name = 'PRISTO_IDENTITY_KEYS'
+  let keys: unknown
+  try {
+    keys = JSON.parse(text)
+  } catch {
+    fail(name, text, KEYS) // without the parser's own message, which quotes the text
+  }
+  assertKeys(keys, name)
+  return keys
+}
+
 /**
- * Options from `PRISTO_API_KEY` (several by commas, newest first), `PRISTO_POPULATION_ID`, `PRISTO_BASE_URL`, `PRISTO_IDENTITY` (only `page`),
- * `PRISTO_ALLOWED_ORIGINS` (by commas), `PRISTO_PATH`, `PORT` and `HOST`. What `given` holds is taken instead of its variable.
+ * Options from `PRISTO_API_KEY` (several by commas, newest first), `PRISTO_POPULATION_ID`, `PRISTO_BASE_URL`, `PRISTO_IDENTITY` (`page` or `token`),
+ * `PRISTO_IDENTITY_KEYS` (JSON), `PRISTO_IDENTITY_AUDIENCE` (the population where it is not set), `PRISTO_ALLOWED_ORIGINS` (by commas), `PRISTO_PATH`,
+ * `PORT` and `HOST`. What `given` holds is taken instead of its variable.
  * Throws a TypeError of one line that names the variable, what was given (never its content) and what is allowed.
  */
 export const optionsFromEnv = (
@@ -53,14 +68,19 @@ export const optionsFromEnv = (
   const path = given.path ?? read('PRISTO_PATH', isPath, PATH, '/pristo')
   if (!isPath(path)) fail('path', path, PATH)
 
-  const identity = () => {
-    read('PRISTO_IDENTITY', (value) => value === 'page', "'page' (another identity needs code: see serveRelay)", 'page')
-    return 'page' as const
+  const populationId = () => given.populationId ?? read('PRISTO_POPULATION_ID', isUuid, 'a UUID')
+  const identity = (): Identity => {
+    // Whoever gives keys does not want the page to be believed because one variable is missing.
+    const fallback = isAbsent(env['PRISTO_IDENTITY_KEYS']) ? 'page' : undefined
+    const kind = read('PRISTO_IDENTITY', (value) => /^(page|token)$/.test(value), "'page' or 'token' (another identity needs code: see serveRelay)", fallback)
+    if (kind === 'page') return kind
+    const keys = readKeys(read('PRISTO_IDENTITY_KEYS', () => true, KEYS))
+    return { keys, audience: read('PRISTO_IDENTITY_AUDIENCE', () => true, 'a non-empty string', populationId()) }
   }
   return {
     ...given,
     apiKey: given.apiKey ?? readList('PRISTO_API_KEY', isUuid, 'a UUID, or several separated by commas, newest first'),
-    populationId: given.populationId ?? read('PRISTO_POPULATION_ID', isUuid, 'a UUID'),
+    populationId: populationId(),
     baseUrl: given.baseUrl ?? read('PRISTO_BASE_URL', isHttpUrl, 'an http or https URL', DEFAULT_BASE_URL),
     allowedOrigins: given.allowedOrigins ?? readList('PRISTO_ALLOWED_ORIGINS', isOrigin, 'origins separated by commas, such as https://shop.example', ''),
     identity: given.identity ?? identity(),

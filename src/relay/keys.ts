@@ -107,7 +107,7 @@ const parseJwk = (place: string, kid: string, given: unknown): Parsed<Key> => {
 }
 
 /**
- * Keys as the site gave them, under the option `name`. What cannot be seen without WebCrypto (a point that is not on the curve)
+ * Keys as the site gave them, under the option or variable `name`. What cannot be seen without WebCrypto (a point that is not on the curve)
  * is found when a token first needs the key.
  */
 export const parseKeys = (given: unknown, name: string): Parsed<VerifyKeys> => {
@@ -124,4 +124,10 @@ export const parseKeys = (given: unknown, name: string): Parsed<VerifyKeys> => {
     keys.set(kid, { place, ...key.value })
   }
   return { ok: true, value: keys }
+}
+
+/** Throws {@link parseKeys}' line where these cannot be keys. */
+export const assertKeys: (given: unknown, name: string) => asserts given is IdentityKeys = (given, name) => {
+  const keys = parseKeys(given, name)
+  if (!keys.ok) throw new TypeError(`[pristo] ${keys.reason}`)
 }

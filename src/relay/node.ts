@@ -110,8 +110,10 @@ const explainFailure = (error: unknown): string => {
 
 const main = async (): Promise<void> => {
   try {
-    const server = await serveRelay()
-    console.log(`[pristo] relay at ${server.url} · identity: page – the relay believes what the page says about its contact`)
+    const options = optionsFromEnv(process.env)
+    const server = await serveRelay(options)
+    const identity = options.identity === 'page' ? 'page – the relay believes what the page says about its contact' : 'token – contacts are signed for'
+    console.log(`[pristo] relay at ${server.url} · identity: ${identity}`)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())
   } catch (error) {
     console.error(explainFailure(error))

@@ -2,9 +2,10 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { exportJWK } from 'jose'
 import { describe, expect, it } from 'vitest'
+import { optionsFromEnv } from '../../src/relay/env.ts'
 import { createRelay, type IdentityKeys, type RelayOptions } from '../../src/relay/index.ts'
-import { KEY, makeEvent, outcomes, POPULATION, send } from './harness.ts'
-import { AUDIENCE, ec, ed, jwkOf, KEYS, makeToken, part, pemOf, SECRET, setUpTokens } from './tokens.ts'
+import { KEY, makeEvent, outcomes, POPULATION, send, setUp } from './harness.ts'
+import { AUDIENCE, BY, claimsOf, ec, ed, jwkOf, KEYS, makeToken, part, pemOf, SECRET, setUpTokens } from './tokens.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
@@ -103,4 +104,36 @@ it('keys that change after the start change nothing', async () => {
   const { relay } = setUpTokens(keys)
   Object.assign(keys, { hs: { kty: 'oct', k: part('x'.repeat(32)) } })
   expect(outcomes(await send(relay, [makeEvent(1)], { token: makeToken() }))).toEqual(['stored'])
+})
+
+describe('from the environment', () => {
+  const ENV = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: POPULATION, PRISTO_IDENTITY: 'token', PRISTO_IDENTITY_KEYS: JSON.stringify(KEYS) }
+
+  it.each<[string, Record<string, string>, Record<string, unknown>, { header: object; by: (input: string) => Buffer }]>([
+    ['keys by their kid, for the population', ENV, { aud: POPULATION }, BY.hs],
+    ['a list of keys, for an audience', { ...ENV, PRISTO_IDENTITY_KEYS: JSON.stringify([{ ...KEYS.es, kid: 'es' }]), PRISTO_IDENTITY_AUDIENCE: ' a ' }, { aud: 'a' }, BY.es],
+  ])('%s', async (_, env, claims, how) => {
+    const { relay } = setUp(undefined, { identity: optionsFromEnv(env).identity })
+    expect(outcomes(await send(relay, [makeEvent(1)], { token: makeToken(claimsOf(claims), how) }))).toEqual(['stored'])
+    expect((await send(relay, [makeEvent(2)], { token: makeToken(claimsOf(), how) })).error?.code).toBe('token_invalid')
+  })
+
+  it.each<[string, Record<string, string>, string]>([
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: '' }, ': got an empty string; allowed is JSON, such as '],
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: SECRET }, `: got a string of ${SECRET.length} characters; allowed is JSON, such as `],
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: `{"a":"${SECRET}"` }, `: got a string of ${SECRET.length + 7} characters; allowed is JSON, such as `],
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: `"${SECRET}"` }, `: got a string of ${SECRET.length} characters; allowed is ${LIST}`],
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: `{"a":"${SECRET.slice(0, 31)}"}` }, `[0]: got a string of 31 characters; allowed is ${HS}`],
+    ['PRISTO_IDENTITY_KEYS', { PRISTO_IDENTITY_KEYS: JSON.stringify([jwkOf(ec.privateKey)]) }, '[0].kid: got nothing'],
+    ['PRISTO_IDENTITY', { PRISTO_IDENTITY: '' }, ": got an empty string; allowed is 'page' or 'token'"],
+    ['PRISTO_IDENTITY', { PRISTO_IDENTITY: 'tokens' }, ": got a string of 6 characters; allowed is 'page' or 'token'"],
+  ])('%s with %j is refused by its name, without its content', (variable, env, line) => {
+    const message = messageOf(() => optionsFromEnv({ ...ENV, ...env }))
+    expect(message).toContain(`[pristo] ${variable}${line}`)
+    for (const canary of CANARIES) expect(message).not.toContain(canary)
+  })
+
+  it('an identity of the code needs none', () => {
+    expect(optionsFromEnv({ ...ENV, PRISTO_IDENTITY_KEYS: '{' }, { identity: 'page' }).identity).toBe('page')
+  })
 })

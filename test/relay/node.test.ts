@@ -10,6 +10,7 @@ import { buildSync } from 'esbuild'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { serveRelay, toNodeHandler, type ServeOptions } from '../../src/relay/node.ts'
 import { createApi, created, KEY, makeBatch, makeEvent, POPULATION, setUp, uuid } from './harness.ts'
+import { KEYS } from './tokens.ts'
 
 const closers: (() => unknown)[] = []
 afterEach(async () => {
@@ -170,9 +171,14 @@ describe('the relay as a process', () => {
   it('serves by the environment, says where and whom it believes, and ends at SIGTERM; a bad setting ends the start with one line', async () => {
     buildSync({ entryPoints: ['src/relay/node.ts'], bundle: true, format: 'esm', platform: 'node', packages: 'external', outfile: file })
     const bad = start({ PRISTO_API_KEY: 'sk_live_canary' })
-    const good = start({ PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: POPULATION, PORT: '0' })
+    const env = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: POPULATION, PORT: '0' }
+    const good = start(env)
+    const signed = start({ ...env, PRISTO_IDENTITY: 'token', PRISTO_IDENTITY_KEYS: JSON.stringify(KEYS) })
 
-    while (!good.heard.out.includes('\n')) await new Promise((resolve) => good.child.stdout.once('data', resolve))
+    for (const { child, heard } of [good, signed]) while (!heard.out.includes('\n')) await new Promise((resolve) => child.stdout.once('data', resolve))
+    expect(signed.heard.out).toMatch(/^\[pristo\] relay at \S+ · identity: token – contacts are signed for\n$/)
+    signed.child.kill('SIGTERM')
+    expect([await signed.ended, signed.heard.err]).toEqual([0, ''])
     expect(good.heard.out).toMatch(/^\[pristo\] relay at http:\/\/127\.0\.0\.1:\d+\/pristo · identity: page – the relay believes what the page says about its contact\n$/)
     const url = /http\S+/.exec(good.heard.out)?.[0] ?? ''
     expect((await fetch(url)).status).toBe(405)
