@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import { createRelay, type Relay } from '../../src/relay/index.ts'
+import { createRelay, type Identity, type Relay } from '../../src/relay/index.ts'
 import { startPristoApi, type PristoApi } from './pristo-api.ts'
 
 /** How the relay fails, from the browser's side. The relay and the API themselves are well. */
@@ -47,8 +47,8 @@ export interface Site {
   serve(path: string, text: string, headers?: Record<string, string>): void
   /** How the relay, which takes the POSTs of any path, fails from now on; `null` ends it. */
   relayFault(fault: RelayFault | null): void
-  /** From now on another relay serves, which remembers nothing of what the last one delivered. */
-  restartRelay(): void
+  /** From now on another relay serves, which remembers nothing of what the last one delivered. `identity` is `'page'` by default. */
+  restartRelay(identity?: Identity): void
   /** Never answers what is asked of this path, by whatever method. */
   hold(path: string): void
   /** Cuts every connection that waits for an answer that never comes. */
@@ -75,7 +75,8 @@ const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascrip
 /** Starts site, relay and API on ports of their own. Rejects where `dist` is not built. */
 export const startSite = async (): Promise<Site> => {
   const api = await startPristoApi()
-  const startRelay = (): Relay => createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' })
+  const startRelay = (identity: Identity = 'page'): Relay =>
+    createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity })
   let relay = startRelay()
   const texts = new Map(
     Object.entries(FILES).map(([path, file]) => [path, { text: readFileSync(new URL(file, dist), 'utf8'), headers: {} }]),
@@ -152,8 +153,8 @@ export const startSite = async (): Promise<Site> => {
     relayFault: (next) => {
       fault = next
     },
-    restartRelay: () => {
-      relay = startRelay()
+    restartRelay: (identity) => {
+      relay = startRelay(identity)
     },
     hold: (path) => void held.add(path),
     cut: () => {
