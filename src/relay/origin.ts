@@ -16,7 +16,13 @@ export type Sender =
 
 const hostOf = (url: string): string | undefined => (URL.canParse(url) ? new URL(url).host : undefined)
 
-/** Judges a request by its headers and its URL's host. Hosts are compared, not schemes: behind a TLS proxy the relay's own URL says http. */
+/** The host that the browser asked for: by its own header, where there is one, since a server may put its own name into the URL (Next 16.4.6 does). */
+const hostAsked = ({ headers, url }: Request): string | undefined => {
+  const host = headers.get('Host')
+  return hostOf(host === null ? url : `http://${host}`)
+}
+
+/** Judges a request by its headers, and its URL's host where it has no `Host`. Hosts are compared, not schemes: behind a TLS proxy the relay's own URL says http. */
 export const createOriginRule =
   ({ allowedOrigins, allowNonBrowser }: { allowedOrigins: readonly string[]; allowNonBrowser: boolean }) =>
   (request: Request): Sender => {
@@ -27,7 +33,7 @@ export const createOriginRule =
     if (site !== null) return { kind: 'foreign' }
     if (origin === null) return { kind: allowNonBrowser ? 'non-browser' : 'foreign' }
     const host = hostOf(origin)
-    return host && host === hostOf(request.url) ? { kind: 'same-origin', isVouched: false } : { kind: 'foreign' }
+    return host && host === hostAsked(request) ? { kind: 'same-origin', isVouched: false } : { kind: 'foreign' }
   }
 
 /**

@@ -15,12 +15,13 @@ const PARTNER = { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://partner.examp
 
 describe('who may speak', () => {
   const { relay, api } = setUp()
-  const refused: [string, Record<string, string>][] = [
+  const refused: [string, Record<string, string>, string?][] = [
     ['a foreign page', { ...JSON_TYPE, 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' }],
     ['another subdomain', { ...JSON_TYPE, 'Sec-Fetch-Site': 'same-site', Origin: 'https://blog.shop.example' }],
     ['a foreign page that forges the Origin only', { ...JSON_TYPE, 'Sec-Fetch-Site': 'cross-site', Origin: 'https://shop.example' }],
     ['an address typed by hand', { ...JSON_TYPE, 'Sec-Fetch-Site': 'none' }],
     ['a foreign page in a browser without Sec-Fetch-Site', { ...JSON_TYPE, Origin: 'https://evil.example' }],
+    ['a foreign page that is called as the server calls itself', { ...JSON_TYPE, Origin: 'http://localhost:3000', Host: 'shop.example' }, 'http://localhost:3000/pristo'],
     ['another port', { ...JSON_TYPE, Origin: 'https://shop.example:8443' }],
     ['a sandboxed frame', { ...JSON_TYPE, Origin: 'null' }],
     ['a garbled Origin', { ...JSON_TYPE, Origin: 'shop.example' }],
@@ -29,8 +30,8 @@ describe('who may speak', () => {
     ['a cross-site beacon without a content type', PARTNER],
     ['a form of another site', { 'Content-Type': 'application/x-www-form-urlencoded', ...PARTNER }],
   ]
-  it.each(refused)('%s gets 403 and reaches nothing', async (_, headers) => {
-    const heard = await post(relay, headers)
+  it.each(refused)('%s gets 403 and reaches nothing', async (_, headers, url) => {
+    const heard = await post(relay, headers, url)
     expect(heard.status).toBe(403)
     expect(heard.error?.code).toBe('origin')
     expect(heard.headers.get('Access-Control-Allow-Origin')).toBeNull()
@@ -42,6 +43,7 @@ describe('who may speak', () => {
     ['a page of the same origin in a browser without Sec-Fetch-Site', { ...JSON_TYPE, Origin: 'https://shop.example' }],
     ['a page on https behind a proxy that ends TLS', { ...JSON_TYPE, Origin: 'https://shop.example' }, 'http://shop.example/pristo'],
     ['a page behind a proxy that changes the host, as the browser vouches for it', HOME, 'http://internal:3000/pristo'],
+    ['a page on a server that puts its own name into the URL', { ...JSON_TYPE, Origin: 'https://shop.example', Host: 'shop.example' }, 'http://localhost:3000/pristo'],
     ['a page vouched for with a string', { ...HOME, 'Content-Type': 'text/plain;charset=UTF-8' }],
     ['a page vouched for without a content type', { 'Sec-Fetch-Site': 'same-origin', Origin: 'https://shop.example' }],
   ]
