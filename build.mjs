@@ -37,6 +37,11 @@ export const bundles = [
   { entry: 'src/direct.ts', out: 'dist/direct.js', part: 'browser', format: 'esm', platform: 'browser' },
   { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
   { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts'] },
+  { entry: 'src/relay/env.ts', out: 'dist/relay/env.js', part: 'relay', format: 'esm', platform: 'neutral' },
+  { entry: 'src/relay/express.ts', out: 'dist/relay/express.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx'] },
+  { entry: 'src/relay/next.ts', out: 'dist/relay/next.js', part: 'relay', format: 'esm', platform: 'neutral' },
+  { entry: 'src/relay/hono.ts', out: 'dist/relay/hono.js', part: 'relay', format: 'esm', platform: 'neutral' },
+  { entry: 'src/relay/cloudflare.ts', out: 'dist/relay/cloudflare.js', part: 'relay', format: 'esm', platform: 'neutral', external: ['./index.ts'] },
 ]
 
 /** The oldest browsers that get everything (DESIGN.md, "Browsers"), and the oldest Node (package.json, `engines`). */

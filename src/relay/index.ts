@@ -26,6 +26,8 @@ export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 export interface RelayContext {
   /** Keeps the runtime alive for deliveries that outlast the client or the answer. */
   waitUntil?(promise: Promise<unknown>): void
+  /** The client's IP address, or its nearest proxy's, as the platform itself says it: never from a header that a client can send. */
+  address?: string | undefined
 }
 
 /** A standard request handler for any path. Never rejects. */

@@ -1,14 +1,14 @@
 /**
- * The relay on Node: as a process of its own, or behind a site's own `node:http` or Express server.
+ * The relay on Node: as a process of its own, or behind a site's own `node:http` server.
  * Invariant: a thin door; what a request means is decided in `index.ts`.
  */
 import { realpathSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { serve } from 'srvx'
-import { NodeRequest, sendNodeResponse } from 'srvx/node'
 import { refuse } from './answer.ts'
 import { optionsFromEnv, type Place } from './env.ts'
+import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
 import { createScript } from './script.ts'
 
@@ -70,26 +70,11 @@ export const serveRelay = async ({ script, ...given }: ServeOptions = {}): Promi
   return { url: new URL(path, server.url).href, close }
 }
 
-/** What a body parser that ran before left of the body, as the bytes that the relay wants; undefined where nobody has read it yet. */
-const parsedBody = (request: IncomingMessage): Buffer | undefined => {
-  if (!request.readableEnded || !('body' in request) || request.body === undefined) return undefined
-  const { body } = request
-  if (Buffer.isBuffer(body)) return body
-  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
-}
-
-/**
- * The relay as a `node:http` listener or an Express handler.
- * It works behind `express.json()` too, which has read the body before (its limit must be 64 kb or more).
- */
+/** The relay as a `node:http` listener. It works behind a body parser too; Express has a door of its own, `pristo/relay/express`. */
 export const toNodeHandler =
   (relay: Relay) =>
-  async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const rawBody = parsedBody(request)
-    if (rawBody) Object.assign(request, { rawBody }) // srvx reads this, as Google's functions framework sets it
-    const answer = await relay(new NodeRequest({ req: request, res: response }))
-    await sendNodeResponse(response, answer).catch(() => response.destroy()) // the client is gone, or the headers are sent by somebody else
-  }
+  (request: IncomingMessage, response: ServerResponse): Promise<void> =>
+    answerIncoming(relay, request, response, { address: request.socket.remoteAddress })
 
 const isMain = (): boolean => {
   const [, entry] = process.argv

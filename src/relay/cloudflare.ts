@@ -1,0 +1,36 @@
+/**
+ * The relay as a Cloudflare Worker.
+ * Invariant: a thin door, one relay for each `env`: what it remembers outlives a request; what a request means is decided in `index.ts`.
+ */
+import { createRelay, type Relay, type RelayContext, type RelayOptions } from './index.ts'
+
+/** A Worker's module, for `export default`. */
+export interface Worker<Env> {
+  fetch(request: Request, env: Env, ctx: Pick<Required<RelayContext>, 'waitUntil'>): Promise<Response>
+}
+
+/** A relay for each `env`, made at its first request: a Worker has its settings no sooner. */
+const createRelays = <Env extends object>(optionsOf: (env: Env) => RelayOptions): ((env: Env) => Relay) => {
+  const relays = new WeakMap<Env, Relay>()
+  return (env) => {
+    const relay = relays.get(env) ?? createRelay(optionsOf(env))
+    relays.set(env, relay)
+    return relay
+  }
+}
+
+/**
+ * A Worker that answers every request by the relay. `optionsOf` makes the relay's options of the Worker's variables and secrets;
+ * where they cannot be used, each request fails with the one line that says which, in the Worker's log.
+ */
+export const toWorker = <Env extends object>(optionsOf: (env: Env) => RelayOptions): Worker<Env> => {
+  const relayOf = createRelays(optionsOf)
+  return {
+    fetch: async (request, env, ctx) =>
+      relayOf(env)(request, {
+        waitUntil: (promise) => ctx.waitUntil(promise),
+        // Cloudflare sets it at its edge, over whatever the client sent (developers.cloudflare.com/fundamentals/reference/http-headers).
+        address: request.headers.get('CF-Connecting-IP') ?? undefined,
+      }),
+  }
+}
