@@ -32,7 +32,8 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   stop(`this is Node ${process.versions.node}; install Node 20 or later and try again.`)
 }
 if (!isInstalled()) {
-  step('installing packages', 'Check the network and the lines above, then try again.', 'npm', 'ci', '--no-audit', '--no-fund')
+  // Without the workspaces: other runtimes are for tests.
+  step('installing packages', 'Check the network and the lines above, then try again.', 'npm', 'ci', '--workspaces=false', '--no-audit', '--no-fund')
 }
 step('building', 'The lines above say where; mend that and try again.', 'node', 'build.mjs')
 

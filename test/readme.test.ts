@@ -101,6 +101,12 @@ it('shows an identity that the backend signs', async () => {
   expect(api.contacts()).toEqual([{ id: 'u_42', email: 'signed@b.co' }])
 })
 
+it('shows how the relay is mounted by lines of the templates', () => {
+  const rows = [...readme.matchAll(/^\| .* \| `(.*)` \| \[.*?\]\((demo\/relays\/.*?)\)/gm)]
+  expect(rows.length).toBe(7)
+  for (const [, line = '', template = ''] of rows) expect(readFileSync(join(root, template), 'utf8')).toContain(line)
+})
+
 it('names the limits that the code has', () => {
   const tag = bundles.find(({ out }) => out === 'dist/pristo.js')
   const spaced = (n: number): string => String(n).replace(/(?=\d{3}$)/, ' ')

@@ -149,6 +149,7 @@ const runSteps = async (untested) => {
     build: one(await run('node', ['build.mjs'])),
     types: one(await runNode('typescript/bin/tsc', ['--noEmit'])),
     unit: await testUnits(),
+    contract: await runCounted('test/contract/run.mjs'),
     simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),
     browser: await testBrowsers(),
     torture: await runCounted('test/torture/run.mjs', '--short'),

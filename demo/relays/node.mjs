@@ -1,0 +1,15 @@
+// The relay inside a node:http server.   PRISTO_API_KEY=… PRISTO_POPULATION_ID=… node node.mjs
+import { createServer } from 'node:http'
+import { createRelay } from 'pristo/relay'
+import { optionsFromEnv } from 'pristo/relay/env'
+import { toNodeHandler } from 'pristo/relay/node'
+
+const { port, hostname, ...options } = optionsFromEnv(process.env, { identity: 'page' })
+const pristo = toNodeHandler(createRelay(options))
+
+const server = createServer((request, response) => {
+  const [path] = request.url.split('?')
+  if (path === '/pristo' || path === '/pristo/') return pristo(request, response)
+  response.writeHead(404).end('the rest of your site')
+})
+server.listen(port, hostname, () => console.log(`relay at http://${hostname}:${server.address().port}/pristo`))
