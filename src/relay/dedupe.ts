@@ -3,6 +3,7 @@
  * Invariant: only a stored event is remembered, a failing store never costs an event (at worst it costs a duplicate),
  * and no contact data enters the store: its keys are hashes.
  */
+import { hashText } from './hash.ts'
 import { retry, stored, type Outcome } from './outcome.ts'
 import { within } from './time.ts'
 
@@ -75,11 +76,7 @@ export const createOnce = ({
 }): Once => {
   // The contact is part of the key: nobody can suppress a stranger's event by guessing its id.
   // The two UUIDs have a fixed length, so no two triples make one text.
-  const keyOf = async (eventId: string, contactId: string) => {
-    const text = `${populationId.toLowerCase()} ${eventId.toLowerCase()} ${contactId}`
-    const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
-    return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  }
+  const keyOf = (eventId: string, contactId: string) => hashText(`${populationId.toLowerCase()} ${eventId.toLowerCase()} ${contactId}`)
 
   const ask = async <T>(what: string, question: () => T | Promise<T>): Promise<T | undefined> => {
     try {

@@ -2,9 +2,10 @@
  * Settings of the standalone relay from environment variables.
  * Invariant: pure; a setting that cannot be used is named by its variable, and what it held is never shown.
  */
-import { describeGiven } from './given.ts'
+import { fail } from './given.ts'
 import { assertKeys, type IdentityKeys } from './keys.ts'
 import { DEFAULT_BASE_URL, type Identity, type RelayOptions } from './options.ts'
+import { isUuid } from './uuid.ts'
 
 /** Where the standalone relay listens. */
 export interface Place {
@@ -24,11 +25,6 @@ const list = (value: string): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '')
 
-const fail = (variable: string, given: unknown, allowed: string): never => {
-  throw new TypeError(`[pristo] ${variable}: got ${describeGiven(given)}; allowed is ${allowed}`)
-}
-
-const isUuid = (value: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(value)
 const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
 const isOrigin = (value: string): boolean => URL.canParse(value) && new URL(value).origin === value
 const isPort = (value: string): boolean => /^\d{1,5}$/.test(value) && Number(value) <= 65_535

@@ -12,3 +12,8 @@ export const describeGiven = (value: unknown): string => {
   if (Array.isArray(value)) return `an array of ${value.length}`
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
+
+/** Throws the one line that ends a start: which option or variable, what was given, what is allowed. */
+export const fail = (option: string, given: unknown, allowed: string): never => {
+  throw new TypeError(`[pristo] ${option}: got ${describeGiven(given)}; allowed is ${allowed}`)
+}

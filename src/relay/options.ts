@@ -4,9 +4,10 @@
  */
 import type { Contact } from '../contract.ts'
 import type { DedupeStore } from './dedupe.ts'
-import { describeGiven } from './given.ts'
+import { fail } from './given.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import type { Fetch } from './upstream.ts'
+import { isUuid } from './uuid.ts'
 
 /**
  * Who says which contact an event belongs to. Required, since the API upserts: an open relay would let anyone rewrite anyone's email.
@@ -87,15 +88,6 @@ export const DEFAULT_LIMITS: Limits = { bodyMs: 10_000, callMs: 10_000, deadline
 
 /** Where the Pristo API lives in production. */
 export const DEFAULT_BASE_URL = 'https://api.pristo.io'
-
-const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
-
-const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value)
-
-/** Throws the one line that ends a start: which option, what was given, what is allowed. */
-const fail = (option: string, given: unknown, allowed: string): never => {
-  throw new TypeError(`[pristo] ${option}: got ${describeGiven(given)}; allowed is ${allowed}`)
-}
 
 const checkKeys = (given: unknown): readonly string[] => {
   const keys: unknown[] = Array.isArray(given) ? given : [given]
