@@ -56,7 +56,12 @@ export type Result =
   | { id: string; outcome: 'retry'; code: RetryCode }
 
 /** Why an event will never be stored as it is. */
-export type RejectCode = 'invalid_event' | 'contact_mismatch' | 'too_large'
+export type RejectCode =
+  | 'invalid_event'
+  | 'contact_mismatch'
+  | 'too_large'
+  | 'type_not_allowed' // the site's relay takes only types on its list
+  | 'bot' // the User-Agent says that it is a program, and the site wants none
 
 /** Why an event is not stored yet. */
 export type RetryCode =

@@ -46,8 +46,8 @@ const readKeys = (text: string): IdentityKeys => {
 
 /**
  * Options from `PRISTO_API_KEY` (several by commas, newest first), `PRISTO_POPULATION_ID`, `PRISTO_BASE_URL`, `PRISTO_IDENTITY` (`page` or `token`),
- * `PRISTO_IDENTITY_KEYS` (JSON), `PRISTO_IDENTITY_AUDIENCE` (the population where it is not set), `PRISTO_ALLOWED_ORIGINS` (by commas), `PRISTO_PATH`,
- * `PORT` and `HOST`. What `given` holds is taken instead of its variable.
+ * `PRISTO_IDENTITY_KEYS` (JSON), `PRISTO_IDENTITY_AUDIENCE` (the population where it is not set), `PRISTO_ALLOWED_ORIGINS` and
+ * `PRISTO_ALLOWED_TYPES` (by commas), `PRISTO_BOTS`, `PRISTO_PATH`, `PORT` and `HOST`. What `given` holds is taken instead of its variable.
  * Throws a TypeError of one line that names the variable, what was given (never its content) and what is allowed.
  */
 export const optionsFromEnv = (
@@ -73,13 +73,17 @@ export const optionsFromEnv = (
     const keys = readKeys(read('PRISTO_IDENTITY_KEYS', () => true, KEYS))
     return { keys, audience: read('PRISTO_IDENTITY_AUDIENCE', () => true, 'a non-empty string', populationId()) }
   }
+  const allowedTypes = given.allowedTypes ?? readList('PRISTO_ALLOWED_TYPES', () => true, 'event types separated by commas, such as purchase,signup', '')
+  const bots = () => (read('PRISTO_BOTS', (value) => value === 'deliver' || value === 'drop', 'deliver or drop', 'deliver') === 'drop' ? 'drop' : 'deliver')
   return {
     ...given,
+    ...(allowedTypes.length && { allowedTypes }),
     apiKey: given.apiKey ?? readList('PRISTO_API_KEY', isUuid, 'a UUID, or several separated by commas, newest first'),
     populationId: populationId(),
     baseUrl: given.baseUrl ?? read('PRISTO_BASE_URL', isHttpUrl, 'an http or https URL', DEFAULT_BASE_URL),
     allowedOrigins: given.allowedOrigins ?? readList('PRISTO_ALLOWED_ORIGINS', isOrigin, 'origins separated by commas, such as https://shop.example', ''),
     identity: given.identity ?? identity(),
+    bots: given.bots ?? bots(),
     port: given.port ?? Number(read('PORT', isPort, 'a number from 0 to 65535', '8787')),
     hostname: given.hostname ?? read('HOST', (value) => value !== '', 'a host name or an address', '127.0.0.1'),
     path,

@@ -2,7 +2,7 @@
  * The relay: a page's batch in, one outcome per event out. Read this file first; every step of the work has a room of its own, and only this one wires them.
  * Invariant: nothing is thrown, every event of a well-formed batch has exactly one result, and no key, cookie or contact data leaves but to the Pristo API.
  */
-import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type Result } from '../contract.ts'
+import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type RejectCode, type Result } from '../contract.ts'
 import { ackCookie } from './ack.ts'
 import { answerResults, noContent, refuse } from './answer.ts'
 import { createBreaker } from './breaker.ts'
@@ -10,7 +10,8 @@ import { readText } from './bytes.ts'
 import { correctTime } from './clock.ts'
 import { createMemoryStore, createOnce } from './dedupe.ts'
 import { createDeliver } from './deliver.ts'
-import { assignContact, createIdentify } from './identity.ts'
+import { createFilter } from './filter.ts'
+import { assignContact, createIdentify, type Claimant } from './identity.ts'
 import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
 import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
 import { retry, type Outcome } from './outcome.ts'
@@ -19,6 +20,7 @@ import { createSend } from './upstream.ts'
 
 export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
 export type { Claim, DedupeStore } from './dedupe.ts'
+export type { Bots } from './filter.ts'
 export type { IdentityKeys, Jwk } from './keys.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 
@@ -39,10 +41,10 @@ const MIN_WORK_MS = 1_000
 /** Ids of events that are not valid are echoed so that the browser can find them; nobody's id is longer. */
 const MAX_ECHO_CHARS = 100
 
-/** An event on its way through the relay: settled already, or to be delivered. */
-type Judged = { id: string; outcome: Outcome } | { id: string; event: PristoEvent }
+/** An event on its way through the relay: settled already where it has an outcome, or to be delivered. One that is not valid is no event. */
+type Judged = { id: string; event?: PristoEvent; outcome: Outcome } | { id: string; event: PristoEvent; outcome?: undefined }
 
-const rejected = (code: 'invalid_event' | 'contact_mismatch', message: string): Outcome => ({ outcome: 'rejected', code, message })
+const rejected = (code: RejectCode, message: string): Outcome => ({ outcome: 'rejected', code, message })
 
 const idOf = (event: unknown): string => {
   const id: unknown = typeof event === 'object' && event !== null ? Reflect.get(event, 'id') : undefined
@@ -86,6 +88,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   }
 
   const judgeOrigin = createOriginRule(settings)
+  const filter = createFilter(settings)
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
     store: options.store ?? createMemoryStore(now),
@@ -143,21 +146,25 @@ export const createRelay = (options: RelayOptions): Relay => {
     const batch = await readBatch(request)
     if (batch instanceof Response) return batch
 
-    const claimant = await identify(request, batch.token)
+    const { isBot, judge } = filter(request)
+    const claimant: Claimant = isBot ? { kind: 'unknown' } : await identify(request, batch.token) // who a bot is nobody has to ask
     if (claimant.kind === 'refused') return refuse(401, claimant.code, claimant.message)
     const judged = batch.events.map((given): Judged => {
       const event = parseEvent(given)
       if (!event.ok) return { id: idOf(given), outcome: rejected('invalid_event', event.reason) }
       const { id } = event.value
-      if (claimant.kind === 'unknown') return { id, outcome: retry('unavailable') }
+      const settle = (outcome: Outcome): Judged => ({ id, event: event.value, outcome })
+      const unwanted = judge(event.value.type)
+      if (unwanted) return settle(unwanted)
+      if (claimant.kind === 'unknown') return settle(retry('unavailable'))
       const owned = assignContact(event.value, claimant)
-      if (!owned) return { id, outcome: rejected('contact_mismatch', 'event.contact.id: not the contact of the session or token') }
+      if (!owned) return settle(rejected('contact_mismatch', 'event.contact.id: not the contact of the session or token'))
       return { id, event: { ...owned, occurredAt: correctTime(owned.occurredAt, batch.sentAt, arrivedAt) } }
     })
 
-    const events = judged.flatMap((item) => ('event' in item ? [item.event] : []))
+    const events = judged.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
     const delivered = (await deliverInTime(events, arrivedAt, context)).values()
-    const outcomes = judged.map((item) => ('event' in item ? (delivered.next().value ?? retry('deadline')) : item.outcome))
+    const outcomes = judged.map(({ outcome }) => outcome ?? delivered.next().value ?? retry('deadline'))
     const results = judged.map(({ id }, place) => toResult(id, outcomes[place] ?? retry('deadline')))
     const storedIds = results.flatMap(({ id, outcome }) => (outcome === 'stored' ? [id] : []))
     const cookie = batch.ack ? ackCookie(request, judged.map(({ id }) => id), storedIds) : undefined

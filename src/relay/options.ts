@@ -4,6 +4,7 @@
  */
 import type { Contact } from '../contract.ts'
 import type { DedupeStore } from './dedupe.ts'
+import { checkAllowedTypes, checkBots, type Bots } from './filter.ts'
 import { fail } from './given.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import type { Fetch } from './upstream.ts'
@@ -55,6 +56,13 @@ export interface RelayOptions {
   allowedOrigins?: readonly string[]
   /** Accept requests that name no origin at all (scripts, servers). Default false. */
   allowNonBrowser?: boolean
+  /** Event types that the site tracks; others are rejected, `type_not_allowed`. Default all. */
+  allowedTypes?: readonly string[]
+  /**
+   * `'drop'` rejects events of programs that say what they are in their User-Agent (crawlers, monitors, headless test browsers), `bot`.
+   * Default `'deliver'`.
+   */
+  bots?: Bots
   /** Where delivered events are remembered. Default: in memory, 10 000 events, 24 hours. */
   store?: DedupeStore
   /**
@@ -81,6 +89,8 @@ export interface Settings {
   identity: CheckedIdentity
   allowedOrigins: readonly string[]
   allowNonBrowser: boolean
+  allowedTypes: readonly string[] | undefined
+  bots: Bots
 }
 
 /** Defaults of {@link Limits}, from DESIGN.md. */
@@ -126,11 +136,14 @@ const checkOrigins = (given: unknown): void => {
 export const checkOptions = (options: RelayOptions): Settings => {
   if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
   const { populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
+  const { allowedTypes, bots = 'deliver' } = options
   const keys = checkKeys(options.apiKey)
   if (!isUuid(populationId)) fail('populationId', populationId, 'a UUID')
   const identity = checkIdentity(options.identity)
   const base = checkBaseUrl(baseUrl)
   checkOrigins(allowedOrigins)
   if (typeof allowNonBrowser !== 'boolean') fail('allowNonBrowser', allowNonBrowser, 'true or false')
-  return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser }
+  checkAllowedTypes(allowedTypes)
+  checkBots(bots)
+  return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, allowedTypes, bots }
 }

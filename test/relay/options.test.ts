@@ -6,6 +6,7 @@ import { created, createApi, KEY, makeEvent, OLD_KEY, outcomes, POPULATION, send
 
 const SECRET = 'sk_live_canary'
 const GOOD = { apiKey: KEY, populationId: POPULATION, identity: 'page' }
+const TYPES = "an array of event types, such as 'purchase'"
 
 /** As plain JavaScript would call it. */
 const start = (options: unknown) => () => createRelay(options as RelayOptions)
@@ -32,6 +33,10 @@ describe('a relay refuses to start', () => {
     ['with an origin that has a path', { ...GOOD, allowedOrigins: ['https://a.test', 'https://b.test/'] }, `allowedOrigins[1]: got a string of 15 characters; allowed is ${ORIGINS}`],
     ['with an origin that is everyone', { ...GOOD, allowedOrigins: ['*'] }, `allowedOrigins[0]: got a string of 1 character; allowed is ${ORIGINS}`],
     ['with allowNonBrowser that is a text', { ...GOOD, allowNonBrowser: 'no' }, 'allowNonBrowser: got a string of 2 characters; allowed is true or false'],
+    ['with allowed types that are no list', { ...GOOD, allowedTypes: 'purchase' }, `allowedTypes: got a string of 8 characters; allowed is ${TYPES}`],
+    ['with no allowed type', { ...GOOD, allowedTypes: [] }, `allowedTypes: got an array of 0; allowed is ${TYPES}`],
+    ['with an allowed type that is none', { ...GOOD, allowedTypes: ['a', ''] }, `allowedTypes[1]: got an empty string; allowed is ${TYPES}`],
+    ['with bots that are neither wanted nor not', { ...GOOD, bots: true }, "bots: got a boolean; allowed is 'deliver' or 'drop'"],
   ])('%s, with one line that does not show what was given', (_, options, line) => {
     expect(start(options)).toThrow(new TypeError(`[pristo] ${line}`))
   })
@@ -60,6 +65,7 @@ describe('settings from the environment', () => {
       baseUrl: 'https://api.pristo.io',
       allowedOrigins: [],
       identity: 'page',
+      bots: 'deliver',
       port: 8787,
       hostname: '127.0.0.1',
       path: '/pristo',
@@ -77,6 +83,17 @@ describe('settings from the environment', () => {
     })
   })
 
+  it('say how abuse is met', () => {
+    const env = { ...ENV, PRISTO_ALLOWED_TYPES: 'purchase, signup', PRISTO_BOTS: 'drop' }
+    const options = optionsFromEnv(env)
+    expect(options).toMatchObject({
+      allowedTypes: ['purchase', 'signup'],
+      bots: 'drop',
+    })
+    expect(optionsFromEnv(env, { allowedTypes: ['a'] })).toMatchObject({ allowedTypes: ['a'] })
+    expect(start({ ...GOOD, ...options })).not.toThrow()
+  })
+
   it('give way to what the code says, and are then not needed', () => {
     expect(optionsFromEnv({}, { apiKey: KEY, populationId: POPULATION, port: 0 })).toMatchObject({ apiKey: KEY, port: 0 })
   })
@@ -90,6 +107,8 @@ describe('settings from the environment', () => {
     ['PRISTO_BASE_URL', { PRISTO_BASE_URL: SECRET }, 'got a string of 14 characters'],
     ['PRISTO_IDENTITY', { PRISTO_IDENTITY: 'session' }, 'got a string of 7 characters'],
     ['PRISTO_ALLOWED_ORIGINS', { PRISTO_ALLOWED_ORIGINS: '*' }, 'got a string of 1 character'],
+    ['PRISTO_ALLOWED_TYPES', { PRISTO_ALLOWED_TYPES: ',' }, 'got a string of 1 character'],
+    ['PRISTO_BOTS', { PRISTO_BOTS: 'block' }, 'got a string of 5 characters'],
     ['PORT', { PORT: '65536' }, 'got a string of 5 characters'],
     ['PORT', { PORT: '80a' }, 'got a string of 3 characters'],
     ['PRISTO_PATH', { PRISTO_PATH: 'pristo/' }, 'got a string of 7 characters'],
