@@ -70,6 +70,7 @@ export type RetryCode =
   | 'upstream_config' // 401, 403, 404 or a redirect: the relay's settings are wrong, the event is not
   | 'blocked' // an earlier event of the same contact must go first
   | 'deadline' // the relay ran out of time before it came to this one
+  | 'rate_limited' // too many batches of this contact
   | 'in_flight' // another request is delivering the same event right now
 
 /** One result per event of the batch, in the order of the batch. */

@@ -11,6 +11,7 @@ import { bundles } from '../build.mjs'
 import { MAX_EVENTS } from '../src/contract.ts'
 import { FULL_BYTES } from '../src/holding.ts'
 import type { Relay, RelayOptions } from '../src/relay/index.ts'
+import { DEFAULT_RATES } from '../src/relay/rate.ts'
 import { startPristoApi } from './support/pristo-api.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -107,12 +108,29 @@ it('shows how the relay is mounted by lines of the templates', () => {
   for (const [, line = '', template = ''] of rows) expect(readFileSync(join(root, template), 'utf8')).toContain(line)
 })
 
+it('shows limiters of the site’s own', async () => {
+  const api = await startApi()
+  const { relayFor } = await load('limiter')
+  const settings: RelayOptions = { apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' }
+  const keys: unknown[] = []
+  const binding = { limit: ({ key }: { key: string }) => Promise.resolve({ success: keys.push(key) < 4 }) }
+  const upstash = { limit: (key: string) => Promise.resolve({ success: keys.push(key) < 3, reset: Date.now() + 5_000 }) }
+  const relay: Relay = (relayFor as (...given: unknown[]) => Relay)(settings, binding, upstash)
+  const answers = []
+  for (let n = 0; n < 3; n++) answers.push(await relay(post('u_42'), { address: '198.51.100.1' }))
+  expect(answers.map(({ status }) => status)).toEqual([200, 503, 429])
+  expect([keys[0] === keys[2], keys[1] === keys[3], keys[0] === keys[1]]).toEqual([true, true, false])
+  expect(keys.every((key) => typeof key === 'string')).toBe(true)
+})
+
 it('names the limits that the code has', () => {
   const tag = bundles.find(({ out }) => out === 'dist/pristo.js')
-  const spaced = (n: number): string => String(n).replace(/(?=\d{3}$)/, ' ')
+  const spaced = (n: number): string => String(n).replace(/\B(?=\d{3}$)/, ' ')
   expect(readme).toContain(`under ${spaced(Number(tag?.limit))} bytes`)
   expect(readme).toContain(`${MAX_EVENTS} events`)
   expect(readme).toContain(`${spaced(FULL_BYTES)} bytes go at once`)
+  for (const [kind, { requests }] of Object.entries(DEFAULT_RATES)) expect(readme).toMatch(RegExp(`\\| \`${kind}\` \\|.*\\| ${spaced(requests)} a minute \\|`))
+  expect(Object.values(DEFAULT_RATES).map(({ perS }) => perS)).toEqual([60, 60, 60])
 })
 
 it('has every room of src on its map, and no other', () => {

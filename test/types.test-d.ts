@@ -1,5 +1,6 @@
 /** The types, by what must compile and what must not. `npm run test:types` is the judge; nothing here runs. */
 import { createPristo, type FlushResult } from '../src/index.ts'
+import type { Limiter, RateLimit } from '../src/relay/index.ts'
 
 const pristo = createPristo<{ purchase: { amount: string; sku?: string }; signup: {}; view: { at: Date; page: number } }>()
 
@@ -64,3 +65,17 @@ createPristo({ direct: { populationId: 'population', apiKey: 'key' } })
 createPristo({ direct: { populationId: 'population' } })
 // @ts-expect-error no such option
 createPristo({ url: '/pristo' })
+
+/** As @cloudflare/workers-types has the rate limiting binding. */
+interface CloudflareRateLimit {
+  limit(options: { key: string }): Promise<{ success: boolean }>
+}
+declare const cloudflare: CloudflareRateLimit
+/** As @upstash/ratelimit 2.2 has it. */
+interface UpstashRatelimit {
+  limit: (identifier: string, request?: object) => Promise<{ success: boolean; limit: number; remaining: number; reset: number; pending: Promise<unknown> }>
+}
+declare const upstash: UpstashRatelimit
+export const rateLimit: RateLimit = { address: cloudflare, contact: { limit: ({ key }) => upstash.limit(key) }, overall: { requests: 1, perS: 1 } }
+// @ts-expect-error takes the key alone: as it is, all clients would be one
+export const limiter: Limiter = upstash

@@ -5,6 +5,7 @@
 import { fail } from './given.ts'
 import { assertKeys, type IdentityKeys } from './keys.ts'
 import { DEFAULT_BASE_URL, type Identity, type RelayOptions } from './options.ts'
+import type { RateLimit } from './rate.ts'
 import { isUuid } from './uuid.ts'
 
 /** Where the standalone relay listens. */
@@ -44,10 +45,20 @@ const readKeys = (text: string): IdentityKeys => {
   return keys
 }
 
+const RATES = 'off, or requests/seconds of address, contact and overall, such as address=3000/60,contact=600/60'
+const RATE = /^(address|contact|overall)=([1-9]\d{0,8})\/([1-9]\d{0,8})$/
+const isRates = (value: string): boolean => value === '' || value === 'off' || (list(value).length > 0 && list(value).every((item) => RATE.test(item)))
+const toRates = (value: string): false | RateLimit => {
+  if (value === 'off') return false
+  const matches = list(value).flatMap((item) => [RATE.exec(item) ?? []])
+  return Object.fromEntries(matches.map(([, kind = '', requests, perS]) => [kind, { requests: Number(requests), perS: Number(perS) }]))
+}
+
 /**
  * Options from `PRISTO_API_KEY` (several by commas, newest first), `PRISTO_POPULATION_ID`, `PRISTO_BASE_URL`, `PRISTO_IDENTITY` (`page` or `token`),
  * `PRISTO_IDENTITY_KEYS` (JSON), `PRISTO_IDENTITY_AUDIENCE` (the population where it is not set), `PRISTO_ALLOWED_ORIGINS` and
- * `PRISTO_ALLOWED_TYPES` (by commas), `PRISTO_BOTS`, `PRISTO_PATH`, `PORT` and `HOST`. What `given` holds is taken instead of its variable.
+ * `PRISTO_ALLOWED_TYPES` (by commas), `PRISTO_TRUST_PROXY`, `PRISTO_RATE_LIMIT` (`off`, or `address=3000/60,…`), `PRISTO_BOTS`,
+ * `PRISTO_PATH`, `PORT` and `HOST`. What `given` holds is taken instead of its variable.
  * Throws a TypeError of one line that names the variable, what was given (never its content) and what is allowed.
  */
 export const optionsFromEnv = (
@@ -83,6 +94,8 @@ export const optionsFromEnv = (
     baseUrl: given.baseUrl ?? read('PRISTO_BASE_URL', isHttpUrl, 'an http or https URL', DEFAULT_BASE_URL),
     allowedOrigins: given.allowedOrigins ?? readList('PRISTO_ALLOWED_ORIGINS', isOrigin, 'origins separated by commas, such as https://shop.example', ''),
     identity: given.identity ?? identity(),
+    trustProxy: given.trustProxy ?? Number(read('PRISTO_TRUST_PROXY', (value) => /^\d$/.test(value), 'a number of proxies from 0 to 9', '0')),
+    rateLimit: given.rateLimit ?? toRates(read('PRISTO_RATE_LIMIT', isRates, RATES, '')),
     bots: given.bots ?? bots(),
     port: given.port ?? Number(read('PORT', isPort, 'a number from 0 to 65535', '8787')),
     hostname: given.hostname ?? read('HOST', (value) => value !== '', 'a host name or an address', '127.0.0.1'),

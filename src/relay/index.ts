@@ -4,6 +4,7 @@
  */
 import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type RejectCode, type Result } from '../contract.ts'
 import { ackCookie } from './ack.ts'
+import { clientAddress } from './address.ts'
 import { answerResults, noContent, refuse } from './answer.ts'
 import { createBreaker } from './breaker.ts'
 import { readText } from './bytes.ts'
@@ -15,6 +16,7 @@ import { assignContact, createIdentify, type Claimant } from './identity.ts'
 import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
 import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
 import { retry, type Outcome } from './outcome.ts'
+import { createRateLimits } from './rate.ts'
 import { parseContact, parseEnvelope, parseEvent, type Envelope } from './schema.ts'
 import { createSend } from './upstream.ts'
 
@@ -22,6 +24,8 @@ export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, 
 export type { Claim, DedupeStore } from './dedupe.ts'
 export type { Bots } from './filter.ts'
 export type { IdentityKeys, Jwk } from './keys.ts'
+export type { Limiter, Rate, Verdict } from './limiter.ts'
+export type { RateLimit } from './rate.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
@@ -89,6 +93,7 @@ export const createRelay = (options: RelayOptions): Relay => {
 
   const judgeOrigin = createOriginRule(settings)
   const filter = createFilter(settings)
+  const rates = createRateLimits({ ...settings, now, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
     store: options.store ?? createMemoryStore(now),
@@ -131,6 +136,15 @@ export const createRelay = (options: RelayOptions): Relay => {
     return length > MAX_EVENTS ? refuse(413, 'too_many_events', `got ${length} events; allowed are ${MAX_EVENTS}`) : batch.value
   }
 
+  /** Keeps back what comes from contacts over their limit; none of a contact's events goes without the others. */
+  const holdBack = async (judged: Judged[]): Promise<Judged[]> => {
+    const waits = await rates.contacts(judged.flatMap(({ event, outcome }) => (event && !outcome ? [event.contact.id] : [])))
+    return judged.map((item) => {
+      const waitS = item.event && waits.get(item.event.contact.id)
+      return item.outcome || waitS === undefined ? item : { ...item, outcome: retry('rate_limited', waitS) }
+    })
+  }
+
   /** Delivers until the deadline; what is then still on its way goes on under `waitUntil`. */
   const deliverInTime = async (events: PristoEvent[], arrivedAt: number, context: RelayContext): Promise<Outcome[]> => {
     const deadline = new AbortController()
@@ -162,9 +176,10 @@ export const createRelay = (options: RelayOptions): Relay => {
       return { id, event: { ...owned, occurredAt: correctTime(owned.occurredAt, batch.sentAt, arrivedAt) } }
     })
 
-    const events = judged.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
+    const admitted = await holdBack(judged)
+    const events = admitted.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
     const delivered = (await deliverInTime(events, arrivedAt, context)).values()
-    const outcomes = judged.map(({ outcome }) => outcome ?? delivered.next().value ?? retry('deadline'))
+    const outcomes = admitted.map(({ outcome }) => outcome ?? delivered.next().value ?? retry('deadline'))
     const results = judged.map(({ id }, place) => toResult(id, outcomes[place] ?? retry('deadline')))
     const storedIds = results.flatMap(({ id, outcome }) => (outcome === 'stored' ? [id] : []))
     const cookie = batch.ack ? ackCookie(request, judged.map(({ id }) => id), storedIds) : undefined
@@ -182,6 +197,8 @@ export const createRelay = (options: RelayOptions): Relay => {
     if (request.method === 'OPTIONS') return respond(noContent(sender.kind === 'allowed' ? PREFLIGHT_HEADERS : { Allow: 'POST' }))
     if (request.method !== 'POST') return respond(refuse(405, 'method', 'only POST is allowed', { Allow: 'POST' }))
     if (sender.kind === 'foreign') return refuse(403, 'origin', 'this origin is not allowed; see the relay option allowedOrigins')
+    const waitS = await rates.request(clientAddress(request.headers, context.address, settings.trustProxy))
+    if (waitS !== undefined) return respond(refuse(429, 'rate_limited', 'too many requests', { 'Retry-After': String(waitS) }))
     if (!isContentTypeAllowed(request, sender)) return respond(refuse(415, 'content_type', 'only application/json is allowed'))
     return respond(await handleBatch(request, arrivedAt, context))
   }

@@ -59,7 +59,8 @@ export const serveRelay = async ({ script, ...given }: ServeOptions = {}): Promi
     silent: true,
     gracefulShutdown: false,
     node: { requestTimeout: REQUEST_TIMEOUT_MS },
-    fetch: (request) => handle(request, { waitUntil: (promise) => void request.waitUntil?.(promise) }),
+    // srvx says the connection's address, and reads no X-Forwarded-For but where its own `trustProxy` is set.
+    fetch: (request) => handle(request, { waitUntil: (promise) => void request.waitUntil?.(promise), address: request.ip }),
   })
   await server.ready()
   const close = async (): Promise<void> => {

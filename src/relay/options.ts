@@ -3,10 +3,12 @@
  * Invariant: a relay that starts has every setting that it needs; a message about one never shows what was given, as that may be a key.
  */
 import type { Contact } from '../contract.ts'
+import { checkTrustProxy } from './address.ts'
 import type { DedupeStore } from './dedupe.ts'
 import { checkAllowedTypes, checkBots, type Bots } from './filter.ts'
 import { fail } from './given.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
+import { checkRateLimit, type RateLimit } from './rate.ts'
 import type { Fetch } from './upstream.ts'
 import { isUuid } from './uuid.ts'
 
@@ -56,6 +58,13 @@ export interface RelayOptions {
   allowedOrigins?: readonly string[]
   /** Accept requests that name no origin at all (scripts, servers). Default false. */
   allowNonBrowser?: boolean
+  /**
+   * Proxies in front of the relay, each of which appends to X-Forwarded-For, so that clients can be told apart. Default 0: the header is not
+   * read. One too many, and a client chooses its own address.
+   */
+  trustProxy?: number
+  /** How much a client, a contact and everybody together may send; false: as much as they like. Default see {@link RateLimit}. */
+  rateLimit?: false | RateLimit
   /** Event types that the site tracks; others are rejected, `type_not_allowed`. Default all. */
   allowedTypes?: readonly string[]
   /**
@@ -89,6 +98,8 @@ export interface Settings {
   identity: CheckedIdentity
   allowedOrigins: readonly string[]
   allowNonBrowser: boolean
+  trustProxy: number
+  rateLimit: false | RateLimit
   allowedTypes: readonly string[] | undefined
   bots: Bots
 }
@@ -136,14 +147,17 @@ const checkOrigins = (given: unknown): void => {
 export const checkOptions = (options: RelayOptions): Settings => {
   if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
   const { populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
-  const { allowedTypes, bots = 'deliver' } = options
+  const { trustProxy = 0, rateLimit = {}, allowedTypes, bots = 'deliver' } = options
   const keys = checkKeys(options.apiKey)
   if (!isUuid(populationId)) fail('populationId', populationId, 'a UUID')
   const identity = checkIdentity(options.identity)
   const base = checkBaseUrl(baseUrl)
   checkOrigins(allowedOrigins)
   if (typeof allowNonBrowser !== 'boolean') fail('allowNonBrowser', allowNonBrowser, 'true or false')
+  checkTrustProxy(trustProxy)
+  checkRateLimit(rateLimit)
   checkAllowedTypes(allowedTypes)
   checkBots(bots)
-  return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, allowedTypes, bots }
+  const abuse = { trustProxy, rateLimit, allowedTypes, bots }
+  return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, ...abuse }
 }

@@ -59,6 +59,17 @@ describe('the relay as a server', () => {
     expect(await by('http://evil.example')).toBe(403)
   })
 
+  it('knows its clients by their connection, and behind a proxy by what the proxy says', async () => {
+    const rateLimit = { address: { requests: 1, perS: 60 } }
+    const bare = await serve({ rateLimit })
+    expect((await post(bare.url, 1, { 'X-Forwarded-For': '192.0.2.1' })).status).toBe(200)
+    expect((await post(bare.url, 2, { 'X-Forwarded-For': '192.0.2.2' })).status).toBe(429)
+    const proxied = await serve({ rateLimit, trustProxy: 1 })
+    expect((await post(proxied.url, 1, { 'X-Forwarded-For': '192.0.2.1' })).status).toBe(200)
+    expect((await post(proxied.url, 2, { 'X-Forwarded-For': '192.0.2.2' })).status).toBe(200)
+    expect((await post(proxied.url, 3, { 'X-Forwarded-For': '192.0.2.9, 192.0.2.2' })).status).toBe(429)
+  })
+
   it('serves the tag beside its path, once', async () => {
     const { url } = await serve()
     writeFileSync(script, 'console.log("é")')
@@ -129,6 +140,14 @@ describe("the relay in a site's own server", () => {
     const response = await post(await host((request, response) => void handler(request, response)))
     expect(await response.json()).toEqual({ v: 1, results: [{ id: uuid(1), outcome: 'stored' }] })
     expect(api.ids()).toEqual([uuid(1)])
+  })
+
+  it('knows its clients by their connection', async () => {
+    const { relay } = setUp(undefined, { rateLimit: { address: { requests: 1, perS: 60 } } })
+    const handler = toNodeHandler(relay)
+    const url = await host((request, response) => void handler(request, response))
+    expect((await post(url, 1, { 'X-Forwarded-For': '192.0.2.1' })).status).toBe(200)
+    expect((await post(url, 2, { 'X-Forwarded-For': '192.0.2.2' })).status).toBe(429)
   })
 
   it.each<[string, (text: string) => unknown]>([

@@ -6,6 +6,9 @@ import { created, createApi, KEY, makeEvent, OLD_KEY, outcomes, POPULATION, send
 
 const SECRET = 'sk_live_canary'
 const GOOD = { apiKey: KEY, populationId: POPULATION, identity: 'page' }
+const PROXIES = 'the number of proxies in front of the relay that append to X-Forwarded-For: 0, 1, 2, …'
+const LIMITS = 'false, or an object with address, contact and overall'
+const RULES = 'false, { requests, perS } (above 0, requests whole) or { limit({ key }) } that gives { success }'
 const TYPES = "an array of event types, such as 'purchase'"
 
 /** As plain JavaScript would call it. */
@@ -33,6 +36,18 @@ describe('a relay refuses to start', () => {
     ['with an origin that has a path', { ...GOOD, allowedOrigins: ['https://a.test', 'https://b.test/'] }, `allowedOrigins[1]: got a string of 15 characters; allowed is ${ORIGINS}`],
     ['with an origin that is everyone', { ...GOOD, allowedOrigins: ['*'] }, `allowedOrigins[0]: got a string of 1 character; allowed is ${ORIGINS}`],
     ['with allowNonBrowser that is a text', { ...GOOD, allowNonBrowser: 'no' }, 'allowNonBrowser: got a string of 2 characters; allowed is true or false'],
+    ['with proxies that are trusted without a number', { ...GOOD, trustProxy: true }, `trustProxy: got a boolean; allowed is ${PROXIES}`],
+    ['with half a proxy', { ...GOOD, trustProxy: 0.5 }, `trustProxy: got a number; allowed is ${PROXIES}`],
+    ['with less than no proxy', { ...GOOD, trustProxy: -1 }, `trustProxy: got a number; allowed is ${PROXIES}`],
+    ['with a rateLimit that is true', { ...GOOD, rateLimit: true }, `rateLimit: got a boolean; allowed is ${LIMITS}`],
+    ['with a rateLimit that is null', { ...GOOD, rateLimit: null }, `rateLimit: got null; allowed is ${LIMITS}`],
+    ['with a mistyped limit', { ...GOOD, rateLimit: { adress: { requests: 1, perS: 1 } } }, `rateLimit: got an object; allowed is ${LIMITS}`],
+    ['with a limit of nothing', { ...GOOD, rateLimit: { contact: { requests: 0, perS: 1 } } }, `rateLimit.contact: got an object; allowed is ${RULES}`],
+    ['with a limit of 1.5 requests', { ...GOOD, rateLimit: { contact: { requests: 1.5, perS: 1 } } }, `rateLimit.contact: got an object; allowed is ${RULES}`],
+    ['with a limit without a time', { ...GOOD, rateLimit: { address: { requests: 5 } } }, `rateLimit.address: got an object; allowed is ${RULES}`],
+    ['with a limit in no time', { ...GOOD, rateLimit: { address: { requests: 5, perS: Infinity } } }, `rateLimit.address: got an object; allowed is ${RULES}`],
+    ['with a limiter that cannot limit', { ...GOOD, rateLimit: { overall: { limit: 5 } } }, `rateLimit.overall: got an object; allowed is ${RULES}`],
+    ['with a limit that is true', { ...GOOD, rateLimit: { overall: true } }, `rateLimit.overall: got a boolean; allowed is ${RULES}`],
     ['with allowed types that are no list', { ...GOOD, allowedTypes: 'purchase' }, `allowedTypes: got a string of 8 characters; allowed is ${TYPES}`],
     ['with no allowed type', { ...GOOD, allowedTypes: [] }, `allowedTypes: got an array of 0; allowed is ${TYPES}`],
     ['with an allowed type that is none', { ...GOOD, allowedTypes: ['a', ''] }, `allowedTypes[1]: got an empty string; allowed is ${TYPES}`],
@@ -65,6 +80,8 @@ describe('settings from the environment', () => {
       baseUrl: 'https://api.pristo.io',
       allowedOrigins: [],
       identity: 'page',
+      trustProxy: 0,
+      rateLimit: {},
       bots: 'deliver',
       port: 8787,
       hostname: '127.0.0.1',
@@ -84,13 +101,17 @@ describe('settings from the environment', () => {
   })
 
   it('say how abuse is met', () => {
-    const env = { ...ENV, PRISTO_ALLOWED_TYPES: 'purchase, signup', PRISTO_BOTS: 'drop' }
+    const env = { ...ENV, PRISTO_TRUST_PROXY: '2', PRISTO_ALLOWED_TYPES: 'purchase, signup', PRISTO_BOTS: 'drop', PRISTO_RATE_LIMIT: 'address=9/60, overall=1000/1' }
     const options = optionsFromEnv(env)
     expect(options).toMatchObject({
+      trustProxy: 2,
       allowedTypes: ['purchase', 'signup'],
       bots: 'drop',
+      rateLimit: { address: { requests: 9, perS: 60 }, overall: { requests: 1000, perS: 1 } },
     })
-    expect(optionsFromEnv(env, { allowedTypes: ['a'] })).toMatchObject({ allowedTypes: ['a'] })
+    expect(options.rateLimit).not.toHaveProperty('contact') // and so keeps its default
+    expect(optionsFromEnv({ ...ENV, PRISTO_RATE_LIMIT: 'off' }).rateLimit).toBe(false)
+    expect(optionsFromEnv(env, { rateLimit: false, trustProxy: 0, allowedTypes: ['a'] })).toMatchObject({ rateLimit: false, trustProxy: 0, allowedTypes: ['a'] })
     expect(start({ ...GOOD, ...options })).not.toThrow()
   })
 
@@ -107,8 +128,13 @@ describe('settings from the environment', () => {
     ['PRISTO_BASE_URL', { PRISTO_BASE_URL: SECRET }, 'got a string of 14 characters'],
     ['PRISTO_IDENTITY', { PRISTO_IDENTITY: 'session' }, 'got a string of 7 characters'],
     ['PRISTO_ALLOWED_ORIGINS', { PRISTO_ALLOWED_ORIGINS: '*' }, 'got a string of 1 character'],
+    ['PRISTO_TRUST_PROXY', { PRISTO_TRUST_PROXY: 'yes' }, 'got a string of 3 characters'],
     ['PRISTO_ALLOWED_TYPES', { PRISTO_ALLOWED_TYPES: ',' }, 'got a string of 1 character'],
     ['PRISTO_BOTS', { PRISTO_BOTS: 'block' }, 'got a string of 5 characters'],
+    ['PRISTO_RATE_LIMIT', { PRISTO_RATE_LIMIT: 'on' }, 'got a string of 2 characters'],
+    ['PRISTO_RATE_LIMIT', { PRISTO_RATE_LIMIT: ',' }, 'got a string of 1 character'],
+    ['PRISTO_RATE_LIMIT', { PRISTO_RATE_LIMIT: 'address=0/60' }, 'got a string of 12 characters'],
+    ['PRISTO_RATE_LIMIT', { PRISTO_RATE_LIMIT: 'adress=5/60' }, 'got a string of 11 characters'],
     ['PORT', { PORT: '65536' }, 'got a string of 5 characters'],
     ['PORT', { PORT: '80a' }, 'got a string of 3 characters'],
     ['PRISTO_PATH', { PRISTO_PATH: 'pristo/' }, 'got a string of 7 characters'],
