@@ -4,6 +4,24 @@
  */
 import type { Answer, Refusal, Result } from '../contract.ts'
 
+/** What an answer says, for those who must not read it: a Response shows its body only once. */
+export interface Said {
+  /** Of a refusal. */
+  code?: string
+  /** Results in it. */
+  events: number
+}
+
+const sayings = new WeakMap<Response, Said>()
+
+/** What one of the answers made here says; nothing where it was made elsewhere. */
+export const saidIn = (response: Response): Said => sayings.get(response) ?? { events: 0 }
+
+const remember = (response: Response, said: Said): Response => {
+  sayings.set(response, said)
+  return response
+}
+
 const respond = (body: Answer | Refusal | null, status: number, headers: Record<string, string>): Response =>
   new Response(body && JSON.stringify(body), {
     status,
@@ -17,7 +35,7 @@ const respond = (body: Answer | Refusal | null, status: number, headers: Record<
 
 /** Refuses the whole request: nothing in it was delivered. The message must hold nothing of the request but its measures. */
 export const refuse = (status: number, code: string, message: string, headers: Record<string, string> = {}): Response =>
-  respond({ v: 1, error: { code, message } }, status, headers)
+  remember(respond({ v: 1, error: { code, message } }, status, headers), { code, events: 0 })
 
 /** An answer without a body. */
 export const noContent = (headers: Record<string, string>): Response => respond(null, 204, headers)
@@ -32,8 +50,9 @@ export const answerResults = (
 ): Response => {
   const isAllRetry = results.every(({ outcome }) => outcome === 'retry')
   const answer: Answer = { v: 1, results, ...(retryAfterS !== undefined && { retryAfter: retryAfterS }) }
-  return respond(answer, isAllRetry ? 503 : 200, {
+  const headers = {
     ...(isAllRetry && retryAfterS !== undefined && { 'Retry-After': String(retryAfterS) }),
     ...(cookie !== undefined && { 'Set-Cookie': cookie }),
-  })
+  }
+  return remember(respond(answer, isAllRetry ? 503 : 200, headers), { events: results.length })
 }

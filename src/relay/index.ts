@@ -5,13 +5,14 @@
 import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type RejectCode, type Result } from '../contract.ts'
 import { ackCookie } from './ack.ts'
 import { clientAddress } from './address.ts'
-import { answerResults, noContent, refuse } from './answer.ts'
+import { answerResults, noContent, refuse, saidIn } from './answer.ts'
 import { createBreaker } from './breaker.ts'
 import { readText } from './bytes.ts'
 import { correctTime } from './clock.ts'
 import { createMemoryStore, createOnce } from './dedupe.ts'
 import { createDeliver } from './deliver.ts'
 import { createFilter } from './filter.ts'
+import { callSafely, createHooks, type Settled } from './hooks.ts'
 import { assignContact, createIdentify, type Claimant } from './identity.ts'
 import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
 import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
@@ -23,6 +24,7 @@ import { createSend } from './upstream.ts'
 export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
 export type { Claim, DedupeStore } from './dedupe.ts'
 export type { Bots } from './filter.ts'
+export type { EventDrop, EventOutcome, Hooks, RequestAnswer } from './hooks.ts'
 export type { IdentityKeys, Jwk } from './keys.ts'
 export type { Limiter, Rate, Verdict } from './limiter.ts'
 export type { RateLimit } from './rate.ts'
@@ -55,11 +57,15 @@ const idOf = (event: unknown): string => {
   return typeof id === 'string' && id.length <= MAX_ECHO_CHARS ? id : ''
 }
 
-const toResult = (id: string, outcome: Outcome): Result =>
-  outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
+const toResult = ({ id, outcome }: Settled): Result => {
+  if (outcome.outcome === 'stored') return { id, ...outcome }
+  if (outcome.outcome === 'retry') return { id, outcome: 'retry', code: outcome.code }
+  const { discreet, ...told } = outcome
+  return { id, ...told }
+}
 
-const longestWaitS = (outcomes: readonly Outcome[]): number | undefined => {
-  const waits = outcomes.flatMap((outcome) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
+const longestWaitS = (settled: readonly Settled[]): number | undefined => {
+  const waits = settled.flatMap(({ outcome }) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
   return waits.length ? Math.max(...waits) : undefined
 }
 
@@ -83,17 +89,16 @@ export const createRelay = (options: RelayOptions): Relay => {
   const now = options.now ?? Date.now
   const onError = options.onError ?? ((message: string) => console.error(message))
 
-  const report = (message: string, cause?: unknown): void => {
-    try {
-      onError(`[pristo] ${message}`, cause)
-    } catch {
-      console.error(`[pristo] onError itself failed, at: ${message}`)
-    }
-  }
+  const report = (message: string, cause?: unknown): void =>
+    callSafely(
+      () => onError(`[pristo] ${message}`, cause),
+      () => console.error(`[pristo] onError itself failed, at: ${message}`),
+    )
 
   const judgeOrigin = createOriginRule(settings)
   const filter = createFilter(settings)
   const rates = createRateLimits({ ...settings, now, report })
+  const hooks = createHooks({ hooks: options, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
     store: options.store ?? createMemoryStore(now),
@@ -179,15 +184,15 @@ export const createRelay = (options: RelayOptions): Relay => {
     const admitted = await holdBack(judged)
     const events = admitted.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
     const delivered = (await deliverInTime(events, arrivedAt, context)).values()
-    const outcomes = admitted.map(({ outcome }) => outcome ?? delivered.next().value ?? retry('deadline'))
-    const results = judged.map(({ id }, place) => toResult(id, outcomes[place] ?? retry('deadline')))
+    const settled = admitted.map((item): Settled => ({ ...item, outcome: item.outcome ?? delivered.next().value ?? retry('deadline') }))
+    hooks.events(settled)
+    const results = settled.map(toResult)
     const storedIds = results.flatMap(({ id, outcome }) => (outcome === 'stored' ? [id] : []))
     const cookie = batch.ack ? ackCookie(request, judged.map(({ id }) => id), storedIds) : undefined
-    return answerResults(results, { retryAfterS: longestWaitS(outcomes), cookie })
+    return answerResults(results, { retryAfterS: longestWaitS(settled), cookie })
   }
 
-  const handle: Relay = async (request, context = {}) => {
-    const arrivedAt = now()
+  const handle = async (request: Request, arrivedAt: number, context: RelayContext): Promise<Response> => {
     const sender = judgeOrigin(request)
     const cors = corsHeaders(sender)
     const respond = (response: Response): Response => {
@@ -203,12 +208,19 @@ export const createRelay = (options: RelayOptions): Relay => {
     return respond(await handleBatch(request, arrivedAt, context))
   }
 
-  return async (request, context) => {
+  const answered = (response: Response, ms: number): Response => {
+    hooks.request({ status: response.status, ...saidIn(response), ms: Math.max(0, ms) })
+    return response
+  }
+
+  return async (request, context = {}) => {
     try {
-      return await handle(request, context)
+      const arrivedAt = now()
+      const response = await handle(request, arrivedAt, context)
+      return answered(response, now() - arrivedAt)
     } catch (cause) {
       report('a request failed unexpectedly; its events wait in the browser', cause)
-      return refuse(500, 'internal', 'the relay failed')
+      return answered(refuse(500, 'internal', 'the relay failed'), 0)
     }
   }
 }

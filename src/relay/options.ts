@@ -7,6 +7,7 @@ import { checkTrustProxy } from './address.ts'
 import type { DedupeStore } from './dedupe.ts'
 import { checkAllowedTypes, checkBots, type Bots } from './filter.ts'
 import { fail } from './given.ts'
+import { checkHooks, type Hooks } from './hooks.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import { checkRateLimit, type RateLimit } from './rate.ts'
 import type { Fetch } from './upstream.ts'
@@ -46,7 +47,7 @@ export interface Limits {
 }
 
 /** Options of {@link import('./index.ts').createRelay}. */
-export interface RelayOptions {
+export interface RelayOptions extends Hooks {
   /** The Pristo API key, a UUID; or several during a rotation, newest first. Never reaches a browser. */
   apiKey: string | readonly string[]
   /** The population that events go to, a UUID. */
@@ -147,7 +148,7 @@ const checkOrigins = (given: unknown): void => {
 export const checkOptions = (options: RelayOptions): Settings => {
   if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
   const { populationId, baseUrl = DEFAULT_BASE_URL, allowedOrigins = [], allowNonBrowser = false } = options
-  const { trustProxy = 0, rateLimit = {}, allowedTypes, bots = 'deliver' } = options
+  const { trustProxy = 0, rateLimit = {}, allowedTypes, bots = 'deliver', onError, onOutcome, onDrop, onRequest } = options
   const keys = checkKeys(options.apiKey)
   if (!isUuid(populationId)) fail('populationId', populationId, 'a UUID')
   const identity = checkIdentity(options.identity)
@@ -158,6 +159,7 @@ export const checkOptions = (options: RelayOptions): Settings => {
   checkRateLimit(rateLimit)
   checkAllowedTypes(allowedTypes)
   checkBots(bots)
+  checkHooks({ onError, onOutcome, onDrop, onRequest })
   const abuse = { trustProxy, rateLimit, allowedTypes, bots }
   return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, ...abuse }
 }

@@ -52,6 +52,7 @@ describe('a relay refuses to start', () => {
     ['with no allowed type', { ...GOOD, allowedTypes: [] }, `allowedTypes: got an array of 0; allowed is ${TYPES}`],
     ['with an allowed type that is none', { ...GOOD, allowedTypes: ['a', ''] }, `allowedTypes[1]: got an empty string; allowed is ${TYPES}`],
     ['with bots that are neither wanted nor not', { ...GOOD, bots: true }, "bots: got a boolean; allowed is 'deliver' or 'drop'"],
+    ...['onError', 'onOutcome', 'onDrop', 'onRequest'].map((hook): [string, unknown, string] => [`with ${hook} that cannot be called`, { ...GOOD, [hook]: {} }, `${hook}: got an object; allowed is a function`]),
   ])('%s, with one line that does not show what was given', (_, options, line) => {
     expect(start(options)).toThrow(new TypeError(`[pristo] ${line}`))
   })

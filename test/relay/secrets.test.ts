@@ -51,6 +51,9 @@ describe('no key, contact or cookie in any answer or log line', () => {
     ['a token with a key that is none', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN }), { now, identity: { keys: offCurve, audience: AUDIENCE } }],
     ['a token where none is asked for', () => failed(400, echo), makeBatch([event(1)], { token: TOKEN })],
     ['a token as the name of a field', () => failed(400, echo), { ...Object(makeBatch([event(1)])), [TOKEN]: TOKEN }],
+    ['limiters that fail', () => failed(500), makeBatch([event(1)]), { rateLimit: { contact: { limit: () => Promise.reject(new Error(echo)) }, overall: { limit: () => { throw new Error(echo) } } } }],
+    ['hooks that fail', () => failed(400, echo), makeBatch([event(1)]), { onOutcome: () => { throw new Error(echo) }, onDrop: () => Promise.reject(new Error(echo)), onRequest: () => { throw new Error(echo) } }],
+    ['an onError that rejects', () => failed(401), makeBatch([event(1)]), { onError: () => Promise.reject(new Error(echo)) }],
     ['an onError that fails', () => failed(401), makeBatch([event(1)]), { onError: () => { throw new Error(echo) } }],
     ['a clock that fails', () => failed(401), makeBatch([event(1)]), { now: () => { throw new Error(echo) } }],
   ]
