@@ -10,8 +10,11 @@ import type { PristoApi } from '../support/pristo-api.ts'
 import { until } from '../support/browsers/until.ts'
 import type { Heard, Line, Sent } from './wire.ts'
 
-/** What not every door can: the raw body may be read by a parser before, methods may be the framework's, and a call in process has no connection. */
-export type Ability = 'raw body' | 'every method' | 'connection'
+/**
+ * What not every door can: the raw body may be read by a parser before, methods may be the framework's, a call in process has no connection,
+ * and not everybody is told the client's address.
+ */
+export type Ability = 'raw body' | 'every method' | 'connection' | 'address'
 
 /** A relay behind one door, with an API of its own, and nothing that other cases have left. */
 export interface Site extends Line {
@@ -26,6 +29,9 @@ export interface Case {
 
 /** An origin that the relay is told to allow. */
 export const FRIEND = 'https://friend.example'
+
+/** How often an address may ask, in ten minutes: more often than all other cases do. */
+export const MAX_REQUESTS = 100
 
 /** These must appear in no answer. */
 export const CANARY_KEY = '5ec2e700-cafe-4bad-8eef-00000ca7a217'
@@ -95,7 +101,7 @@ const withThief = async (run: (url: string, visits: () => number) => Promise<voi
   await run(`http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/`, () => visits).finally(() => server.close())
 }
 
-/** All that holds at every door. The last one takes the 8 s that the relay gives the API. */
+/** All that holds at every door. The last but one takes the 8 s that the relay gives the API; after the last one nobody is heard any more. */
 export const cases: readonly Case[] = [
   {
     title: 'a batch is stored in order, with the key, and has one result for each event',
@@ -310,6 +316,21 @@ export const cases: readonly Case[] = [
       assert.equal(heard.status, 200)
       assert.deepEqual(outcomesOf(heard), ['in_flight', 'blocked', 'stored'])
       assert.deepEqual(storedIds(site.api), [other.id])
+    },
+  },
+  {
+    title: 'a client that asks too often is told to wait, whatever address it claims to have',
+    needs: 'address',
+    run: async (site) => {
+      const statuses = new Set<number>()
+      for (let n = 0; n < MAX_REQUESTS && !statuses.has(429); n++) {
+        const claimed = `203.0.113.${n}`
+        const claims = { 'X-Forwarded-For': claimed, 'X-Real-IP': claimed, Forwarded: `for=${claimed}`, 'CF-Connecting-IP': claimed }
+        const heard = await send(site, '{}', { headers: { ...FROM_PAGE, ...claims } })
+        statuses.add(heard.status)
+        if (heard.status === 429) assert.match(heard.headers.get('Retry-After') ?? '', /^[1-9]\d*$/)
+      }
+      assert.deepEqual([...statuses], [400, 429])
     },
   },
 ]

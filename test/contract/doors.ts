@@ -108,16 +108,18 @@ const openInProcess = async (env: Env): Promise<Open> => {
 
 const PARSED = 'express.json() reads it first'
 const NO_SOCKET = 'there is none in process'
+const UNTOLD = 'Next does not tell it'
+const CLOUDFLARES = 'Cloudflare itself says it, by a header that anybody can send to workerd'
 
 export const doors: readonly Door[] = [
-  { name: 'in process', cannot: { connection: NO_SOCKET }, open: openInProcess },
+  { name: 'in process', cannot: { connection: NO_SOCKET, address: NO_SOCKET }, open: openInProcess },
   { name: 'serveRelay', open: runOn('node', '--input-type=module', '-e', SERVE) },
   { name: 'node:http', open: runOn('node', `${templates}/node.mjs`) },
   { name: 'Express', open: runOn('node', `${templates}/express.mjs`) },
   { name: 'Express, body parsed', cannot: { 'raw body': PARSED }, open: runOn('node', '--input-type=module', '-e', BEHIND_PARSER) },
   { name: 'Hono', open: runOn('node', `${templates}/hono.mjs`) },
-  { name: 'Next', cannot: { 'every method': 'Next itself answers those that the route does not export' }, open: openNext },
-  { name: 'workerd', open: openWorker },
+  { name: 'Next', cannot: { 'every method': 'Next itself answers those that the route does not export', address: UNTOLD }, open: openNext },
+  { name: 'workerd', cannot: { address: CLOUDFLARES }, open: openWorker },
   {
     name: 'Deno',
     lacks: lacks(binaries.deno),

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { startPristoApi } from '../support/pristo-api.ts'
-import { CANARY_EMAIL, CANARY_KEY, cases, FRIEND, type Case } from './cases.ts'
+import { CANARY_EMAIL, CANARY_KEY, cases, FRIEND, MAX_REQUESTS, type Case } from './cases.ts'
 import { doors, type Door, type Open } from './doors.ts'
 
 const { values } = parseArgs({
@@ -57,6 +57,7 @@ const runDoor = async (door: Door, chosen: readonly Case[]): Promise<Column> => 
       PRISTO_POPULATION_ID: api.populationId,
       PRISTO_BASE_URL: api.url,
       PRISTO_ALLOWED_ORIGINS: FRIEND,
+      PRISTO_RATE_LIMIT: `address=${MAX_REQUESTS}/600`,
       PORT: '0',
       HOST: '127.0.0.1',
     }))
