@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { serve } from 'srvx'
 import { refuse } from './answer.ts'
 import { optionsFromEnv, type Place } from './env.ts'
+import { explainFailure } from './failure.ts'
 import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
 import { createScript } from './script.ts'
@@ -32,6 +33,8 @@ export interface Server {
 export type ServeOptions = Partial<RelayOptions & Place> & {
   /** The script-tag bundle. Default: `pristo.js` beside this package's other bundles. */
   script?: URL
+  /** Wraps all that is served, the tag and what is not found included: for counting, not for changing. Default: nothing does. */
+  around?: (handle: Relay) => Relay
 }
 
 const route = (relay: Relay, script: ReturnType<typeof createScript>, path: string): Relay => {
@@ -49,10 +52,17 @@ const route = (relay: Relay, script: ReturnType<typeof createScript>, path: stri
  * Serves the relay and the tag. Options left out are read from the environment.
  * Rejects with one line that names the option or variable that cannot be used, or with the system's error where the port is taken.
  */
-export const serveRelay = async ({ script, ...given }: ServeOptions = {}): Promise<Server> => {
+export const serveRelay = async ({ script, around = (handle) => handle, ...given }: ServeOptions = {}): Promise<Server> => {
   const options = optionsFromEnv(process.env, given)
   const { port, hostname, path } = options
-  const handle = route(createRelay(options), createScript(script ?? new URL('../pristo.js', import.meta.url)), path)
+  const served = around(route(createRelay(options), createScript(script ?? new URL('../pristo.js', import.meta.url)), path))
+  let isClosing = false
+  const handle: Relay = async (request, context) => {
+    const answer = await served(request, context)
+    // Else the connection would idle for another 5 s (Node's keepAliveTimeout), and the end wait for it.
+    if (isClosing) answer.headers.set('Connection', 'close')
+    return answer
+  }
   const server = serve({
     port,
     hostname,
@@ -64,6 +74,7 @@ export const serveRelay = async ({ script, ...given }: ServeOptions = {}): Promi
   })
   await server.ready()
   const close = async (): Promise<void> => {
+    isClosing = true
     const cut = setTimeout(() => void server.close(true), CLOSE_TIMEOUT_MS)
     await server.close()
     clearTimeout(cut)
@@ -86,21 +97,13 @@ const isMain = (): boolean => {
   }
 }
 
-const explainFailure = (error: unknown): string => {
-  const message = error instanceof Error ? error.message : 'the relay cannot start'
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'EADDRINUSE') return '[pristo] PORT: this one is taken; allowed is a free one, or 0 for any'
-  if (code === 'EACCES') return '[pristo] PORT: this one is not allowed to this user; allowed is one from 1024 up'
-  return typeof code === 'string' ? `[pristo] HOST: cannot listen there (${code}); allowed is a name or an address of this machine` : message
-}
-
 const main = async (): Promise<void> => {
   try {
     const options = optionsFromEnv(process.env)
     const server = await serveRelay(options)
     const identity = options.identity === 'page' ? 'page – the relay believes what the page says about its contact' : 'token – contacts are signed for'
-    console.log(`[pristo] relay at ${server.url} · identity: ${identity}`)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())
+    console.log(`[pristo] relay at ${server.url} · identity: ${identity}`)
   } catch (error) {
     console.error(explainFailure(error))
     process.exitCode = 1
