@@ -1,0 +1,99 @@
+/**
+ * `pristo-relay check`: is this configuration sound, does the key work.
+ * Invariant: nothing is stored anywhere, and no line shows what a variable holds; keys are called first and second.
+ */
+import { optionsFromEnv, type Place } from '../env.ts'
+import type { RelayOptions } from '../index.ts'
+import { checkOptions } from '../options.ts'
+import type { Fetch } from '../upstream.ts'
+import type { Command } from './command.ts'
+import { judgeClock, judgeKeys, type Finding } from './findings.ts'
+import { probe } from './probe.ts'
+import { NAMES, readAdminPlace, VARIABLES } from './settings.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replace('[pristo] ', '')
+
+const UUID = '00000000-0000-4000-8000-000000000000'
+
+/** One sound value for each setting: with all but one of them given, only that one's variable is read. */
+const SOUND: Required<Pick<RelayOptions, 'apiKey' | 'populationId' | 'baseUrl' | 'allowedOrigins' | 'identity'>> & Place = {
+  apiKey: UUID,
+  populationId: UUID,
+  baseUrl: 'https://api.pristo.io',
+  allowedOrigins: [],
+  identity: 'page',
+  port: 0,
+  hostname: '127.0.0.1',
+  path: '/pristo',
+}
+
+/** Every variable that cannot be used, where a start would name the first alone. */
+const findWrongSettings = (env: Env): Finding[] => {
+  const reads = Object.keys(SOUND).map((setting) => () => void checkOptions(optionsFromEnv(env, { ...SOUND, [setting]: undefined })))
+  const messages = [...reads, () => void readAdminPlace(env)].flatMap((read) => {
+    try {
+      read()
+      return []
+    } catch (error) {
+      return [messageOf(error)]
+    }
+  })
+  return [...new Set(messages)].map((what): Finding => ({ level: 'error', what }))
+}
+
+const isLoopback = (hostname: string): boolean => /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
+
+/** What works, and may still not be meant. */
+const findDoubts = (env: Env, { identity, baseUrl, allowedOrigins = [], apiKey }: RelayOptions): Finding[] => {
+  const isProduction = env['NODE_ENV'] === 'production'
+  const isOpen = (url: string): boolean => new URL(url).protocol === 'http:' && (isProduction || !isLoopback(new URL(url).hostname))
+  const unknown = Object.keys(env).filter((name) => /^PRISTO_\w{1,40}$/.test(name) && !Object.hasOwn(VARIABLES, name))
+  const doubts: (string | false | undefined)[] = [
+    identity === 'page' &&
+      'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Another identity needs code: createRelay',
+    baseUrl !== undefined && isOpen(baseUrl) && 'PRISTO_BASE_URL: http – the key travels in the clear; use https',
+    ...allowedOrigins.filter(isOpen).map((origin) => `PRISTO_ALLOWED_ORIGINS: ${origin} – in production pages are https; name them so`),
+    Array.isArray(apiKey) && new Set(apiKey).size < apiKey.length && 'PRISTO_API_KEY: the same key twice – name each once',
+    ...unknown.map((name) => `${name}: no such variable – compare the names in: pristo-relay serve --help`),
+  ]
+  return doubts.flatMap((what): Finding[] => (what ? [{ level: 'warning', what }] : []))
+}
+
+/** Asks with each key, one after the other. */
+const askApi = async (fetch: Fetch, options: RelayOptions): Promise<Finding[]> => {
+  const { url, keys } = checkOptions(options)
+  const answers = []
+  for (const key of keys) {
+    const startedAt = Date.now()
+    const answer = await probe({ fetch, url, key })
+    answers.push({ ...answer, oursMs: (startedAt + Date.now()) / 2 })
+  }
+  return [...judgeKeys(answers.map(({ verdict }) => verdict)), ...answers.slice(0, 1).flatMap(judgeClock)]
+}
+
+/** The command; `fetch` is the runtime's own. */
+export const createCheck = (fetch: Fetch): Command => ({
+  summary: 'says whether the settings are sound and the key works',
+  about: [
+    'Reads the same environment as serve, and tries each key with an empty event, which the API can only refuse:',
+    'nothing is stored. Prints one line per finding, ok, warning or error, and what to do; no key is ever shown.',
+    'The exit code is 1 where there is an error, else 0.',
+  ],
+  flags: {},
+  variables: [...NAMES.relay, ...NAMES.admin],
+  examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay check'],
+  run: async (_, { env, out }) => {
+    const wrong = findWrongSettings(env)
+    const say = ({ level, what }: Finding): void => out(`${level.padEnd('warning'.length)}  ${what}`)
+    wrong.forEach(say)
+    if (wrong.length) return 1
+    const options = optionsFromEnv(env)
+    say({ level: 'ok', what: 'settings: all can be used' })
+    findDoubts(env, options).forEach(say)
+    const heard = await askApi(fetch, options)
+    heard.forEach(say)
+    return heard.some(({ level }) => level === 'error') ? 1 : 0
+  },
+})

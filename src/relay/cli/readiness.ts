@@ -1,0 +1,65 @@
+/**
+ * Whether events that come now have a chance to be delivered.
+ * Invariant: not ready before it listens, once it stops, and while the API's last word was that a setting of ours is wrong.
+ *
+ * Who is asked about in readiness gets no traffic when the answer is no, so that no event could ever say that the setting is mended:
+ * the API is asked itself then, by the way of the question and at most every 10 s.
+ */
+import type { RelayOptions } from '../index.ts'
+
+/** Why not. */
+export type Unready = 'starting' | 'upstream_config' | 'stopping'
+
+/** The answer of `/readyz`. */
+export type State = { ready: true } | { ready: false; reason: Unready; message: string }
+
+/** What is heard of the relay, and asked. */
+export interface Readiness {
+  onOutcome: Required<RelayOptions>['onOutcome']
+  started(): void
+  stopping(): void
+  /** May start a question to the API; the answer then counts for the next call. */
+  state(): State
+}
+
+const MESSAGES: Record<Unready, string> = {
+  starting: 'the relay does not listen yet',
+  upstream_config: 'the Pristo API refuses the key, the population or the base URL; events wait in the browsers. See: pristo-relay check',
+  stopping: 'the relay is told to stop',
+}
+
+/** A probe of the orchestrator comes every few seconds; the API need not hear of each. */
+const ASK_EVERY_MS = 10_000
+
+/** `ask` resolves to whether the API takes one of the keys; it must not reject. `now` in milliseconds. */
+export const createReadiness = ({ ask, now }: { ask: () => Promise<boolean>; now: () => number }): Readiness => {
+  let phase: 'starting' | 'running' | 'stopping' = 'starting'
+  let isRefused = false
+  let askedAt = -Infinity
+
+  const askAgain = async (): Promise<void> => {
+    if (Math.abs(now() - askedAt) < ASK_EVERY_MS) return
+    askedAt = now()
+    if (await ask()) isRefused = false
+  }
+
+  const reason = (): Unready | undefined => (phase === 'running' ? (isRefused ? 'upstream_config' : undefined) : phase)
+
+  return {
+    onOutcome: ({ outcome, code }) => {
+      if (code === 'upstream_config') isRefused = true
+      else if (outcome === 'stored') isRefused = false
+    },
+    started: () => {
+      if (phase === 'starting') phase = 'running'
+    },
+    stopping: () => {
+      phase = 'stopping'
+    },
+    state: () => {
+      const why = reason()
+      if (why === 'upstream_config') void askAgain()
+      return why ? { ready: false, reason: why, message: MESSAGES[why] } : { ready: true }
+    },
+  }
+}

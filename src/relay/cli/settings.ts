@@ -1,0 +1,75 @@
+/**
+ * Every environment variable of the command, and how one is read.
+ * Invariant: a variable that is read anywhere is in the table, which help prints; a message never shows what a variable holds.
+ */
+import { describeGiven } from '../given.ts'
+
+/** What help says of a variable. */
+export interface Variable {
+  fallback: string
+  what: string
+}
+
+/** Of the relay and where it listens, in the order in which a newcomer meets them. */
+const RELAY: Readonly<Record<string, Variable>> = {
+  PRISTO_API_KEY: { fallback: 'required', what: 'the API key, a UUID; during a rotation several with commas, newest first' },
+  PRISTO_POPULATION_ID: { fallback: 'required', what: 'the population that events go to, a UUID' },
+  PRISTO_BASE_URL: { fallback: 'https://api.pristo.io', what: 'where the Pristo API is' },
+  PRISTO_IDENTITY: { fallback: 'page', what: 'who says which contact an event belongs to; page believes the page' },
+  PRISTO_ALLOWED_ORIGINS: { fallback: 'none', what: 'other origins whose pages may send, with commas, such as https://shop.example' },
+  PRISTO_PATH: { fallback: '/pristo', what: 'path of the relay; the tag is there with .js behind it' },
+  PORT: { fallback: '8787', what: 'port of the relay and the tag; 0 for any' },
+  HOST: { fallback: '127.0.0.1', what: 'address of the relay and the tag; 0.0.0.0 for all, behind a proxy with TLS' },
+}
+
+const ADMIN: Readonly<Record<string, Variable>> = {
+  PRISTO_ADMIN_PORT: { fallback: '9464', what: 'port of /healthz, /readyz and /metrics; 0 for any' },
+  PRISTO_ADMIN_HOST: { fallback: '127.0.0.1', what: 'address of these; never one that the public can reach' },
+}
+
+const LOG: Readonly<Record<string, Variable>> = {
+  PRISTO_LOG_FORMAT: { fallback: 'text on a terminal, else json', what: 'text or json' },
+  PRISTO_LOG_LEVEL: { fallback: 'info', what: 'debug (each event), info (each request), warn (lost events) or error' },
+}
+
+const TOKENS: Readonly<Record<string, Variable>> = {
+  PRISTO_IDENTITY_KEYS: { fallback: 'none', what: 'JSON: { "<kid>": "<secret of 32 bytes or more>" }, or JWKs, as { "<kid>": {…} } or [{…}]' },
+  PRISTO_IDENTITY_AUDIENCE: { fallback: 'PRISTO_POPULATION_ID', what: 'whom tokens are for' },
+}
+
+/** All of them by name. */
+export const VARIABLES: Readonly<Record<string, Variable>> = { ...RELAY, ...ADMIN, ...LOG, ...TOKENS }
+
+/** Names, by what they are of. */
+export const NAMES = { relay: Object.keys(RELAY), admin: Object.keys(ADMIN), log: Object.keys(LOG), tokens: Object.keys(TOKENS) }
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const fail = (env: Env, variable: string, allowed: string): never => {
+  throw new TypeError(`[pristo] ${variable}: got ${describeGiven(env[variable])}; allowed is ${allowed}`)
+}
+
+const read = (env: Env, variable: string, fallback: string): string => env[variable]?.trim() || fallback
+
+/** A variable that names one of these. Throws a TypeError of one line where it is none of them. */
+export const readChoice = <T extends string>(env: Env, variable: string, choices: readonly T[], fallback: T): T => {
+  const value = read(env, variable, fallback)
+  return choices.find((choice) => choice === value) ?? fail(env, variable, choices.join(', '))
+}
+
+/** Where the admin port listens. */
+export interface AdminPlace {
+  port: number
+  hostname: string
+}
+
+const isPort = (value: string): boolean => /^\d{1,5}$/.test(value) && Number(value) <= 65_535
+
+/** `PRISTO_ADMIN_PORT` and `PRISTO_ADMIN_HOST`. Throws a TypeError of one line where the port is none. */
+export const readAdminPlace = (env: Env): AdminPlace => {
+  const port = read(env, 'PRISTO_ADMIN_PORT', '9464')
+  return {
+    port: isPort(port) ? Number(port) : fail(env, 'PRISTO_ADMIN_PORT', 'a number from 0 to 65535'),
+    hostname: read(env, 'PRISTO_ADMIN_HOST', '127.0.0.1'),
+  }
+}
