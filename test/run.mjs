@@ -150,6 +150,7 @@ const runSteps = async (untested) => {
     types: one(await runNode('typescript/bin/tsc', ['--noEmit'])),
     unit: await testUnits(),
     contract: await runCounted('test/contract/run.mjs'),
+    install: await runCounted('test/install/run.mjs'),
     simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),
     browser: await testBrowsers(),
     torture: await runCounted('test/torture/run.mjs', '--short'),
