@@ -98,7 +98,7 @@ export const createServe = ({ serveRelay, version }: { serveRelay: typeof ServeR
     'log-format': { value: '<format>', what: 'text or json', variable: 'PRISTO_LOG_FORMAT' },
     'log-level': { value: '<level>', what: LEVELS.join(', '), variable: 'PRISTO_LOG_LEVEL' },
   },
-  variables: [...NAMES.relay, ...NAMES.admin, ...NAMES.log],
+  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.admin, ...NAMES.log],
   examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay serve --port 8080'],
   run: async (_, terminal) => {
     const options = optionsFromEnv(terminal.env)

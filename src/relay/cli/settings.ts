@@ -15,8 +15,12 @@ const RELAY: Readonly<Record<string, Variable>> = {
   PRISTO_API_KEY: { fallback: 'required', what: 'the API key, a UUID; during a rotation several with commas, newest first' },
   PRISTO_POPULATION_ID: { fallback: 'required', what: 'the population that events go to, a UUID' },
   PRISTO_BASE_URL: { fallback: 'https://api.pristo.io', what: 'where the Pristo API is' },
-  PRISTO_IDENTITY: { fallback: 'page', what: 'who says which contact an event belongs to; page believes the page' },
+  PRISTO_IDENTITY: { fallback: 'page', what: 'who says which contact an event belongs to: page believes the page, token wants a signature' },
   PRISTO_ALLOWED_ORIGINS: { fallback: 'none', what: 'other origins whose pages may send, with commas, such as https://shop.example' },
+  PRISTO_TRUST_PROXY: { fallback: '0', what: 'proxies in front that add to X-Forwarded-For; 0 does not read it' },
+  PRISTO_RATE_LIMIT: { fallback: 'address=3000/60,contact=600/60,overall=300000/60', what: 'requests/seconds, by client, contact and overall; or off' },
+  PRISTO_ALLOWED_TYPES: { fallback: 'all', what: 'event types that pass, with commas' },
+  PRISTO_BOTS: { fallback: 'deliver', what: 'deliver, or drop what crawlers send' },
   PRISTO_PATH: { fallback: '/pristo', what: 'path of the relay; the tag is there with .js behind it' },
   PORT: { fallback: '8787', what: 'port of the relay and the tag; 0 for any' },
   HOST: { fallback: '127.0.0.1', what: 'address of the relay and the tag; 0.0.0.0 for all, behind a proxy with TLS' },
@@ -33,7 +37,7 @@ const LOG: Readonly<Record<string, Variable>> = {
 }
 
 const TOKENS: Readonly<Record<string, Variable>> = {
-  PRISTO_IDENTITY_KEYS: { fallback: 'none', what: 'JSON: { "<kid>": "<secret of 32 bytes or more>" }, or JWKs, as { "<kid>": {…} } or [{…}]' },
+  PRISTO_IDENTITY_KEYS: { fallback: 'none', what: 'for token, as JSON: { "<kid>": "<secret of 32 bytes or more>" }, or JWKs, as { "<kid>": {…} } or [{…}]' },
   PRISTO_IDENTITY_AUDIENCE: { fallback: 'PRISTO_POPULATION_ID', what: 'whom tokens are for' },
 }
 

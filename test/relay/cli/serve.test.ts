@@ -176,9 +176,9 @@ describe('pristo-relay serve', () => {
     const echo = JSON.stringify({ error: { code: 'x', message: `${KEY} ${Object.values(person).join(' ')} note-canary` } })
     const events = [
       makeEvent(60, { contact: person, customFields: { note: 'note-canary' } }),
-      { ...makeEvent(61, { contact: person }), id: CANARY_EMAIL },
-      { ...makeEvent(62, { contact: person }), type: CANARY_EMAIL },
-      { ...makeEvent(63, { contact: person }), occurredAt: CANARY_EMAIL },
+      { ...makeEvent(61, { contact: person, customFields: { note: 'note-canary' } }), id: CANARY_EMAIL },
+      { ...makeEvent(62, { contact: person, customFields: { note: 'note-canary' } }), type: CANARY_EMAIL },
+      { ...makeEvent(63, { contact: person, customFields: { note: 'note-canary' } }), occurredAt: CANARY_EMAIL },
     ]
     for (const fault of [null, { status: 400, body: echo }, { status: 401, body: echo }, { status: 500, body: echo }]) {
       api.fail(fault)
