@@ -95,12 +95,10 @@ export const createHooks = ({
     const who = { id: isUuid(id) ? id : '', ...(event && isTypeName(event.type) && { type: event.type }) }
     if (outcome.outcome === 'stored') return tellOutcome({ ...who, outcome: 'stored' })
     if (outcome.outcome === 'retry') return tellOutcome({ ...who, outcome: 'retry', code: outcome.code })
-    const { code, status, message, discreet } = outcome
+    const { code, status, message } = outcome
     const why = { code, ...(status !== undefined && { status }) }
     tellOutcome({ ...who, outcome: 'rejected', ...why })
-    // The relay's own messages hold nothing of the event.
-    const text = status === undefined ? message : discreet
-    tellDrop({ ...who, ...why, ...(text !== undefined && { message: text }) })
+    tellDrop({ ...who, ...why, ...(message !== undefined && { message }) })
   }
 
   return {

@@ -44,8 +44,8 @@ export type Relay = (request: Request, context?: RelayContext) => Promise<Respon
 /** A slow upload must not leave a batch without any time: it would come back for ever. */
 const MIN_WORK_MS = 1_000
 
-/** Ids of events that are not valid are echoed so that the browser can find them; nobody's id is longer. */
-const MAX_ECHO_CHARS = 100
+/** Ids of events that are not valid are echoed so that the browser can find them. Anybody's id is shorter, and an email or a header line is none. */
+const ECHO = /^[\w-]{1,100}$/
 
 /** An event on its way through the relay: settled already where it has an outcome, or to be delivered. One that is not valid is no event. */
 type Judged = { id: string; event?: PristoEvent; outcome: Outcome } | { id: string; event: PristoEvent; outcome?: undefined }
@@ -54,14 +54,11 @@ const rejected = (code: RejectCode, message: string): Outcome => ({ outcome: 're
 
 const idOf = (event: unknown): string => {
   const id: unknown = typeof event === 'object' && event !== null ? Reflect.get(event, 'id') : undefined
-  return typeof id === 'string' && id.length <= MAX_ECHO_CHARS ? id : ''
+  return typeof id === 'string' && ECHO.test(id) ? id : ''
 }
 
 const toResult = ({ id, outcome }: Settled): Result => {
-  if (outcome.outcome === 'stored') return { id, ...outcome }
-  if (outcome.outcome === 'retry') return { id, outcome: 'retry', code: outcome.code }
-  const { discreet, ...told } = outcome
-  return { id, ...told }
+  return outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
 }
 
 const longestWaitS = (settled: readonly Settled[]): number | undefined => {

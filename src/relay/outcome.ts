@@ -7,14 +7,7 @@ import type { RejectCode, RetryCode } from '../contract.ts'
 /** A {@link import('../contract.ts').Result} before it is given its event's id. */
 export type Outcome =
   | { outcome: 'stored' }
-  | {
-      outcome: 'rejected'
-      code: RejectCode
-      status?: number
-      message?: string
-      /** What the API said, without what the event itself holds: the page may hear that, a log may not. */
-      discreet?: string
-    }
+  | { outcome: 'rejected'; code: RejectCode; status?: number; message?: string }
   | {
       outcome: 'retry'
       code: RetryCode

@@ -7,21 +7,28 @@ import type { PristoEvent } from '../contract.ts'
 /** Under 3 characters a value is no secret, and cutting it out would shred the message. */
 const isTelling = (value: string | undefined): value is string => value !== undefined && value.length >= 3
 
-/** What the visitor may have said that an error message of the API could repeat. */
-export const personalValues = ({ contact }: PristoEvent): string[] =>
-  [contact.id, contact.email, contact.phone, contact.name, contact.lastName, ...Object.values(contact.customFields ?? {})].filter(isTelling)
-
 /** Whether an event's type looks like one: it begins with a letter and has no @, so that it is neither an email nor a telephone number. */
 export const isTypeName = (type: string): boolean => /^\p{L}[\p{L}\p{M}\p{N}_ .:/-]{0,63}$/u.test(type)
 
-/** What else an event says that could be of a person: values of its fields, and what does not look like the name that it should be. */
-export const otherValues = ({ type, contact, customFields }: PristoEvent): string[] => {
-  const oddNames = Object.keys({ ...contact.customFields, ...customFields }).filter((name) => !/^\w+$/.test(name))
-  return [...Object.values(customFields ?? {}), ...oddNames, ...(isTypeName(type) ? [] : [type])].filter(isTelling)
+/** What an event says that could be of a person, and that an error message of the API could repeat: values, and what stands in a name's place without looking like one. */
+export const personalValues = ({ type, contact, customFields = {} }: PristoEvent): string[] => {
+  const fields = [...Object.entries(contact.customFields ?? {}), ...Object.entries(customFields)]
+  const oddNames = fields.map(([name]) => name).filter((name) => !/^\w+$/.test(name))
+  const values = [contact.id, contact.email, contact.phone, contact.name, contact.lastName, ...fields.map(([, value]) => value)]
+  return [...values, ...oddNames, ...(isTypeName(type) ? [] : [type])].filter(isTelling)
 }
 
 const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 
-/** The text without any of these, in any case. Longest first: an email may begin with the contact's id. */
+/**
+ * Whatever somebody made of it (escaped, cut, joined with something): what has an @ within is an email. 64 and 255 characters are the
+ * most that its halves have (RFC 5321 §4.5.3.1); without a bound the search would take the square of a long message.
+ */
+const EMAIL = /[^\s"'<>(),;:]{1,64}@[^\s"'<>(),;:]{1,255}/g
+
+/** The text without any of these, in any case, and without what looks like an email. Longest first: an email may begin with the contact's id. */
 export const redact = (text: string, secrets: readonly string[]): string =>
-  [...secrets].sort((a, b) => b.length - a.length).reduce((clean, secret) => clean.replace(new RegExp(escapeRegExp(secret), 'gi'), '…'), text)
+  [...secrets]
+    .sort((a, b) => b.length - a.length)
+    .reduce((clean, secret) => clean.replace(new RegExp(escapeRegExp(secret), 'gi'), '…'), text)
+    .replace(EMAIL, '…')

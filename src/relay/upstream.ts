@@ -7,7 +7,7 @@ import type { PristoEvent } from '../contract.ts'
 import type { Breaker } from './breaker.ts'
 import { readText } from './bytes.ts'
 import { judgeStatus, retry, stored, type Outcome } from './outcome.ts'
-import { otherValues, personalValues, redact } from './redact.ts'
+import { personalValues, redact } from './redact.ts'
 import { within } from './time.ts'
 
 /** The part of `fetch` that the relay needs. */
@@ -62,12 +62,12 @@ const judgeEnvelope = (text: string): { status: number; verdict: ReturnType<type
   return { status: body.status, verdict: verdict === 'stored' && !body.ok ? 'unavailable' : verdict }
 }
 
-/** What the API says against the event, undefined where it says nothing. */
-const messageOf = (text: string | undefined): string | undefined => {
+/** What the API says against the event, without what it repeats of the key or the event. */
+const messageOf = (text: string | undefined, secrets: readonly string[]): string | undefined => {
   const body = parseJson(text ?? '')
   const error = isRecord(body) ? body.error : undefined
   const message = isRecord(error) ? error.message : undefined
-  return typeof message === 'string' ? message : undefined
+  return typeof message === 'string' ? redact(message, secrets).slice(0, MAX_MESSAGE_CHARS) : undefined
 }
 
 /** `url` is complete; `keys` come newest first; `callMs` bounds one event's calls together, with all keys. */
@@ -140,13 +140,8 @@ export const createSend = ({
     watchSettings(verdict, said)
     if (verdict === 'stored') return stored
     if (verdict !== 'rejected') return retry(verdict, retryAfterS)
-    const refusal: Outcome = { outcome: 'rejected', code: 'invalid_event', status: said }
-    const message = messageOf(text)
-    if (message === undefined) return refusal
-    // It may repeat what it was sent.
-    const secrets = [...keys, ...personalValues(event)]
-    const without = (texts: readonly string[]): string => redact(message, texts).slice(0, MAX_MESSAGE_CHARS)
-    return { ...refusal, message: without(secrets), discreet: without([...secrets, ...otherValues(event)]) }
+    const message = messageOf(text, [...keys, ...personalValues(event)])
+    return { outcome: 'rejected', code: 'invalid_event', status: said, ...(message !== undefined && { message }) }
   }
 
   const attempt = async (event: PristoEvent): Promise<Outcome> => {
