@@ -1,11 +1,7 @@
 // @ts-check
-/**
- * Deliberate breakages: each must be noticed by some seed, or by a regression that a seed once was. Texts are exact, and one that is not found exactly once is an error,
- * so that a mutant never survives by having become no mutant at all.
- * @typedef {{ name: string, file: string, edits: [from: string, to: string][] }} Mutant
- */
+/** Deliberate breakages: each must be noticed by some seed, or by a regression that a seed once was. */
 
-/** @type {Mutant[]} */
+/** @type {import('../support/breaking.mjs').Mutant[]} */
 export const mutants = [
   {
     name: 'a new event has no lease',

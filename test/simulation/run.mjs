@@ -19,9 +19,10 @@ import { parseArgs } from 'node:util'
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads'
 import * as esbuild from 'esbuild'
 import { bundle, bundles } from '../../build.mjs'
+import { breaking } from '../support/breaking.mjs'
 import { mutants } from './mutants.mjs'
 
-/** @typedef {import('./mutants.mjs').Mutant} Mutant */
+/** @typedef {import('../support/breaking.mjs').Mutant} Mutant */
 /** @typedef {import('./checker.ts').Failure} Failure */
 /** @typedef {{ checker: string, tag: string }} Build */
 
@@ -30,26 +31,6 @@ const here = fileURLToPath(new URL('.', import.meta.url))
 
 /** Seeds that a thread takes at once. */
 const CHUNK = 50
-
-/**
- * Breaks one file of the source while it is bundled.
- * @param {Mutant} mutant
- * @param {{ isDone: boolean }} seen
- * @returns {esbuild.Plugin}
- */
-const breaking = ({ name, file, edits }, seen) => ({
-  name: 'breaking',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: new RegExp(`${file.replaceAll('.', '\\.')}$`) }, ({ path }) => {
-      let contents = readFileSync(path, 'utf8')
-      for (const [from, to] of edits) {
-        if (contents.split(from).length !== 2) throw new Error(`mutant "${name}": ${file} holds this ${contents.split(from).length - 1} times: ${from}`)
-        contents = contents.replace(from, () => to)
-      }
-      seen.isDone = true
-      return { contents, loader: 'ts' }
-    }),
-})
 
 /**
  * Bundles the simulation (with the relay in it) and the script tag.
