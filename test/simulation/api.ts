@@ -18,6 +18,12 @@ export type ApiFault =
   | 'resets after storing'
   | 'answers html'
   | 'is slow' // up to 15 s
+  | 'knows no new key' // 401 for it, as before a rotation
+  | 'knows no old key' // 401 for it, as after one
+
+/** The relay's keys; only a scenario that says so has the old one. */
+export const NEW_KEY = '11111111-1111-4111-8111-111111111111'
+export const OLD_KEY = '00000000-0000-4000-8000-000000000000'
 
 /** One storing of one event. */
 export interface Stored {
@@ -57,9 +63,12 @@ export const createApi = (time: Time, random: Random, onStored: (stored: Stored)
     },
     fetch: (relay) => (_url, init) =>
       new Promise((resolve, reject) => {
-        const id = new Headers(init.headers).get('X-Request-Id') ?? ''
+        const headers = new Headers(init.headers)
+        const id = headers.get('X-Request-Id') ?? ''
+        const key = headers.get('X-API-Key')
         const { contact, occurredAt }: { contact: Contact; occurredAt: string } = JSON.parse(String(init.body))
-        const hit = fault !== undefined && random.chance(chance) ? fault : undefined
+        const isUnknownKey = (fault === 'knows no new key' && key === NEW_KEY) || (fault === 'knows no old key' && key === OLD_KEY)
+        const hit = fault !== undefined && random.chance(chance) ? (isUnknownKey ? 'locks out' : fault) : undefined
         const [least, most] = hit === 'is slow' ? SLOW_MS : TAKES_MS
         const takesMs = least + random.next() * (most - least)
         let stored: Stored | undefined

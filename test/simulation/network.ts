@@ -8,7 +8,7 @@
  */
 import type { Batch, Result } from '../../src/contract.ts'
 import { createRelay, type Relay } from '../../src/relay/index.ts'
-import type { Api } from './api.ts'
+import { NEW_KEY, type Api } from './api.ts'
 import { SITE, type Device, type Network, type Page } from './page.ts'
 import type { Random } from './random.ts'
 import type { Time } from './time.ts'
@@ -82,7 +82,6 @@ const UP_MS = [3, 80] as const
 const DOWN_MS = [3, 80] as const
 const LATE_MS = [5_000, 25_000] as const
 
-const KEY = '11111111-1111-4111-8111-111111111111'
 const POPULATION = '22222222-2222-4222-8222-222222222222'
 
 const bytesOf = (text: string): number => Buffer.byteLength(text)
@@ -137,8 +136,10 @@ export const createWorld = (parts: {
   random: Random
   ears: Ears
   log: (text: () => string) => void
+  /** The relay's, newest first. Default: one. */
+  keys?: readonly string[] | undefined
 }): World => {
-  const { device, api, time, random, ears, log } = parts
+  const { device, api, time, random, ears, log, keys = [NEW_KEY] } = parts
   const flights = new Set<Flight & { cancel(): void }>()
   let fault: WayFault | undefined
   let chance = 1
@@ -148,7 +149,7 @@ export const createWorld = (parts: {
   const startRelay = (): RelayProcess & { handle: Relay } => {
     const self: RelayProcess = { nth: ++processes, isDead: false, flights: new Set() }
     const handle = createRelay({
-      apiKey: KEY,
+      apiKey: keys,
       populationId: POPULATION,
       identity: 'page',
       baseUrl: 'https://api.test',

@@ -48,6 +48,8 @@ export interface Scenario {
   /** Seeds everything that is not in the list: delays, ids, what a request meets. */
   seed: number
   steps: Step[]
+  /** The relay's keys, newest first. Default: one. */
+  keys?: readonly string[]
 }
 
 const tab = fc.nat(3)

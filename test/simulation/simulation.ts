@@ -104,6 +104,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     time,
     random,
     log: log('net'),
+    keys: scenario.keys,
     ears: {
       onDispatch: judging((flight) => {
         log(`page ${flight.page.nth}`)(() => `request ${flight.nth}: ${flight.ids.map((id) => id.slice(-5)).join(' ')}${flight.isExit ? ' (out of sight)' : ''}`)
