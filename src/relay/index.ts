@@ -9,7 +9,7 @@ import { answerResults, noContent, refuse, saidIn } from './answer.ts'
 import { createBreaker } from './breaker.ts'
 import { readText } from './bytes.ts'
 import { correctTime } from './clock.ts'
-import { createMemoryStore, createOnce } from './dedupe.ts'
+import { createHashedStore, createMemoryStore, createOnce } from './dedupe.ts'
 import { createDeliver } from './deliver.ts'
 import { createFilter } from './filter.ts'
 import { callSafely, createHooks, type Settled } from './hooks.ts'
@@ -98,7 +98,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   const hooks = createHooks({ hooks: options, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
-    store: options.store ?? createMemoryStore(now),
+    store: options.store ? createHashedStore(options.store) : createMemoryStore(now),
     populationId: settings.populationId,
     limitMs: limits.storeMs,
     report,

@@ -5,17 +5,18 @@
 import type { PristoEvent } from '../contract.ts'
 
 /** Under 3 characters a value is no secret, and cutting it out would shred the message. */
-const isTelling = (value: string | undefined): value is string => value !== undefined && value.length >= 3
+const isTelling = (value: string): boolean => value.length >= 3
 
 /** Whether an event's type looks like one: it begins with a letter and has no @, so that it is neither an email nor a telephone number. */
 export const isTypeName = (type: string): boolean => /^\p{L}[\p{L}\p{M}\p{N}_ .:/-]{0,63}$/u.test(type)
 
 /** What an event says that could be of a person, and that an error message of the API could repeat: values, and what stands in a name's place without looking like one. */
 export const personalValues = ({ type, contact, customFields = {} }: PristoEvent): string[] => {
-  const fields = [...Object.entries(contact.customFields ?? {}), ...Object.entries(customFields)]
+  const { customFields: own = {}, ...details } = contact
+  const fields = [...Object.entries(own), ...Object.entries(customFields)]
   const oddNames = fields.map(([name]) => name).filter((name) => !/^\w+$/.test(name))
-  const values = [contact.id, contact.email, contact.phone, contact.name, contact.lastName, ...fields.map(([, value]) => value)]
-  return [...values, ...oddNames, ...(isTypeName(type) ? [] : [type])].filter(isTelling)
+  const values = [...Object.values(details), ...fields.map(([, value]) => value), ...oddNames, ...(isTypeName(type) ? [] : [type])].filter(isTelling)
+  return values.flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]) // as it is, and as an API that quotes JSON would repeat it
 }
 
 const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

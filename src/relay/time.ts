@@ -4,14 +4,14 @@
  */
 
 /** The promise's value, or `undefined` once `limitMs` have passed. The promise itself goes on; a rejection that comes too late is swallowed. */
-export const within = async <T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> => {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const end = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), limitMs)
+export const within = <T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), limitMs)
+    const end =
+      <Value>(settle: (value: Value) => void) =>
+      (value: Value): void => {
+        clearTimeout(timer)
+        settle(value)
+      }
+    promise.then(end(resolve), end(reject))
   })
-  try {
-    return await Promise.race([promise, end])
-  } finally {
-    clearTimeout(timer)
-  }
-}
