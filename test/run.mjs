@@ -152,6 +152,7 @@ const runSteps = async (untested) => {
     contract: await runCounted('test/contract/run.mjs'),
     install: await runCounted('test/install/run.mjs'),
     simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),
+    fuzz: await runCounted('test/fuzz/run.mjs', '--requests', '100000'),
     browser: await testBrowsers(),
     torture: await runCounted('test/torture/run.mjs', '--short'),
   }
