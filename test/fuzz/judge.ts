@@ -69,8 +69,7 @@ const judgeContact = (value: unknown): Validity => {
   return all([of(isSound), Object.hasOwn(value, 'customFields') ? judgeFields(value.customFields) : 'valid'])
 }
 
-/** One event, as it came. */
-export const judgeEvent = (value: unknown): Validity => {
+const judgeEvent = (value: unknown): Validity => {
   if (!isObject(value) || !hasKeys(value, ['id', 'type', 'occurredAt', 'contact'], ['customFields'])) return 'invalid'
   const fields = Object.hasOwn(value, 'customFields') ? judgeFields(value.customFields) : 'valid'
   return all([judgeId(value.id), of(isFilled(value.type)), judgeDate(value.occurredAt), judgeContact(value.contact), fields])

@@ -26,7 +26,10 @@ export const mutants = [
   {
     name: 'the bytes of a body are not counted',
     file: 'src/relay/bytes.ts',
-    edits: [['if (bytes > maxBytes) {', 'if (bytes < 0) {']],
+    edits: [
+      ['if (bytes + value.byteLength > maxBytes) {', 'if (bytes < 0) {'],
+      ['held = new Uint8Array(maxBytes)', 'held = new Uint8Array(1_000_000)'],
+    ],
   },
   {
     name: 'the first byte that is no UTF-8 passes',
@@ -41,6 +44,6 @@ export const mutants = [
   {
     name: 'what was stored is remembered for ever',
     file: 'src/relay/dedupe.ts',
-    edits: [['if (keys.size <= maxKeys) return', 'if (keys.size <= Infinity) return']],
+    edits: [['keys.size > maxKeys', 'keys.size > Infinity']],
   },
 ]

@@ -1,6 +1,6 @@
 /** Requests as they may come from anywhere: one table of bodies, one of heads; a row more is a line. */
 import fc from 'fast-check'
-import { anyJson, batch, CANARY_EMAIL, COOKIE, ownEntries, TOKEN } from './values.ts'
+import { anyJson, batch, CANARY_EMAIL, COOKIE, put, TOKEN } from './values.ts'
 
 /** One request, and what was meant by it. */
 export interface Sample {
@@ -40,8 +40,8 @@ const spoil = (sound: unknown, { place, how, key, value }: { place: number; how:
   if (!at) return copy
   const child: unknown = Reflect.get(at.owner, at.key)
   if (how === 'remove') Reflect.deleteProperty(at.owner, at.key)
-  else if (how === 'replace') Reflect.set(at.owner, at.key, value)
-  else Object.defineProperties(typeof child === 'object' && child && !Array.isArray(child) ? child : Object(copy), Object.getOwnPropertyDescriptors(ownEntries([[key, value]])))
+  if (how === 'replace') put(at.owner, at.key, value)
+  if (how === 'add') put(typeof child === 'object' && child ? child : at.owner, key, value)
   return copy
 }
 

@@ -48,10 +48,13 @@ const fields = fc
   .array(fc.tuple(often(fc.constantFrom('amount', 'sku', 'plan'), odd), text), { maxLength: 3 })
   .map((entries) => ownEntries(entries))
 
-/** An object with exactly these own keys, `__proto__` among them, as JSON.parse makes it. */
-export const ownEntries = (entries: readonly (readonly [string, unknown])[]): Record<string, unknown> => {
+/** Gives an object a key of its own, even where that is `__proto__`, as JSON.parse does. */
+export const put = (object: object, key: string, value: unknown): unknown =>
+  Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
+
+const ownEntries = (entries: readonly (readonly [string, unknown])[]): Record<string, unknown> => {
   const object: Record<string, unknown> = {}
-  for (const [key, value] of entries) Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
+  for (const [key, value] of entries) put(object, key, value)
   return object
 }
 
