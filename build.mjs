@@ -23,6 +23,7 @@ const root = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url)) // `
  * @property {'browser' | 'neutral' | 'node'} platform
  * @property {number} [limit] bytes of brotli -11 at most
  * @property {string[]} [external] what stays an import: a package, or another bundle in the same folder by its source
+ * @property {string} [holds] another bundle, by its `out`: what stands there for `PRISTO_TAG` is made of it
  */
 
 /**
@@ -36,7 +37,8 @@ export const bundles = [
   { entry: 'src/index.ts', out: 'dist/index.js', part: 'browser', format: 'esm', platform: 'browser', limit: 5_040, external: ['./direct.ts'] },
   { entry: 'src/direct.ts', out: 'dist/direct.js', part: 'browser', format: 'esm', platform: 'browser' },
   { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
-  { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts'] },
+  { entry: 'src/relay/tag.ts', out: 'dist/relay/tag.js', part: 'relay', format: 'esm', platform: 'neutral', holds: 'dist/pristo.js' },
+  { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts', './tag.ts'] },
   { entry: 'src/relay/env.ts', out: 'dist/relay/env.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/express.ts', out: 'dist/relay/express.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx'] },
   { entry: 'src/relay/next.ts', out: 'dist/relay/next.js', part: 'relay', format: 'esm', platform: 'neutral' },
@@ -97,7 +99,7 @@ const shrink = async ({ out, format }, files) => {
  * @throws where the source does not compile
  */
 export const bundle = async (one) => {
-  const { entry, out, part, format, platform, external = [] } = one
+  const { entry, out, part, format, platform, external = [], holds } = one
   const isBrowser = part === 'browser'
   const { outputFiles, metafile } = await esbuild.build({
     absWorkingDir: root,
@@ -110,6 +112,7 @@ export const bundle = async (one) => {
     // Without a platform esbuild looks at none of these, and the packages' own `exports` decide.
     ...(platform === 'neutral' && { mainFields: ['module', 'main'] }),
     external: external.filter((name) => !name.startsWith('.')),
+    ...(holds && { define: { PRISTO_TAG: JSON.stringify(makeTag(await codeOf(holds))) } }),
     plugins: [siblings(external)],
     minify: !isBrowser,
     minifySyntax: true,
@@ -121,6 +124,37 @@ export const bundle = async (one) => {
   })
   return { files: isBrowser ? await shrink(one, outputFiles) : outputFiles, meta: metafile }
 }
+
+/**
+ * The code of another bundle.
+ * @param {string} out
+ */
+const codeOf = async (out) => {
+  const one = bundles.find((bundle) => bundle.out === out)
+  const code = one && (await bundle(one)).files.find(({ path }) => path.endsWith('.js'))?.contents
+  if (!code) throw new Error(`there is no bundle ${out}`)
+  return code
+}
+
+/**
+ * A script as the relay serves it.
+ * @param {Uint8Array} code
+ * @returns {import('./src/relay/tag.ts').Tag}
+ */
+export const makeTag = (code) => ({
+  text: new TextDecoder().decode(code),
+  brotli: compress(code).toString('base64'),
+  gzip: gzipSync(code, { level: 9 }).toString('base64'),
+  etag: `"${createHash('sha256').update(code).digest('base64url').slice(0, 22)}"`, // 132 bits: more than will ever collide
+  integrity: integrityOf(code),
+})
+
+/** @param {Uint8Array} code */
+const compress = (code) =>
+  brotliCompressSync(code, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: code.length } })
+
+/** @param {Uint8Array} code */
+const integrityOf = (code) => `sha384-${createHash('sha384').update(code).digest('base64')}`
 
 /**
  * Leaves an import of another bundle's source an import, of what that bundle is called in `dist`.
@@ -140,7 +174,7 @@ const siblings = (external) => ({
 export const weigh = (code) => ({
   raw: code.length,
   gzip: gzipSync(code, { level: 9 }).length,
-  brotli: brotliCompressSync(code, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: code.length } }).length,
+  brotli: compress(code).length,
 })
 
 /**
@@ -207,7 +241,7 @@ const main = async () => {
     ...built.map(({ bundle, size }) => [bundle.out, size.raw, size.gzip, size.brotli, bundle.limit ?? '-']),
   ])
   const tag = built.find(({ bundle }) => bundle.format === 'iife')
-  if (tag) console.log(`${tag.bundle.out}  integrity="sha384-${createHash('sha384').update(tag.code).digest('base64')}"`)
+  if (tag) console.log(`${tag.bundle.out}  integrity="${integrityOf(tag.code)}"`)
   const faults = built.flatMap(({ faults }) => faults)
   for (const fault of faults) console.error(`build: ${fault}`)
   if (faults.length) process.exitCode = 1

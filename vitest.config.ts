@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config'
+import { makeTag } from './build.mjs'
 
 export default defineConfig({
+  // As the build does it for `src/relay/tag.ts`, but with a script that need not be built first.
+  define: { PRISTO_TAG: JSON.stringify(makeTag(new TextEncoder().encode('/* as the build would */ console.log("é")'))) },
   test: {
     // Rooms of the browser part meet a page; what needs Node says so in its first line.
     restoreMocks: true,

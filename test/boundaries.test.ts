@@ -4,7 +4,7 @@ import { transformSync } from 'esbuild'
 import { readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { bundle, bundles, judge, weigh } from '../build.mjs'
+import { bundle, bundles, judge, makeTag, weigh } from '../build.mjs'
 
 const rooms = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
@@ -103,6 +103,15 @@ describe('bundles', () => {
     const code = files.find(({ path }) => path.endsWith('.js'))?.contents ?? new Uint8Array()
     expect(code.length).toBeGreaterThan(0)
     expect(judge(one, weigh(code).brotli, meta)).toEqual([])
+  })
+
+  test('the tag that a relay is given is the script-tag bundle, and no other bundle of the relay has it inside', async () => {
+    const codeAt = (out: string): Buffer => Buffer.from(built.get(out)?.files.find(({ path }) => path.endsWith('.js'))?.contents ?? '')
+    const script = codeAt('dist/pristo.js')
+    const { tag } = await import(`data:text/javascript;base64,${codeAt('dist/relay/tag.js').toString('base64')}`)
+    expect(tag).toEqual(makeTag(script))
+    const some = script.toString().slice(0, 60)
+    expect(bundles.filter(({ out, part }) => part === 'relay' && codeAt(out).includes(some)).map(({ out }) => out)).toEqual(['dist/relay/tag.js'])
   })
 
   test('a bundle over its limit, or with a package of the other part, fails the build', () => {

@@ -19,6 +19,7 @@ import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS 
 import { retry, type Outcome } from './outcome.ts'
 import { createRateLimits } from './rate.ts'
 import { parseContact, parseEnvelope, parseEvent, type Envelope } from './schema.ts'
+import { createScript, isScriptRequest } from './script.ts'
 import { createSend } from './upstream.ts'
 
 export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
@@ -29,6 +30,7 @@ export type { IdentityKeys, Jwk } from './keys.ts'
 export type { Limiter, Rate, Verdict } from './limiter.ts'
 export type { RateLimit } from './rate.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
+export type { Tag } from './tag.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
 export interface RelayContext {
@@ -92,6 +94,7 @@ export const createRelay = (options: RelayOptions): Relay => {
       () => console.error(`[pristo] onError itself failed, at: ${message}`),
     )
 
+  const script = options.tag && createScript(options.tag)
   const judgeOrigin = createOriginRule(settings)
   const filter = createFilter(settings)
   const rates = createRateLimits({ ...settings, now, report })
@@ -190,6 +193,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   }
 
   const handle = async (request: Request, arrivedAt: number, context: RelayContext): Promise<Response> => {
+    if (script && isScriptRequest(request)) return script(request)
     const sender = judgeOrigin(request)
     const cors = corsHeaders(sender)
     const respond = (response: Response): Response => {

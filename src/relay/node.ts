@@ -11,7 +11,8 @@ import { optionsFromEnv, type Place } from './env.ts'
 import { explainFailure } from './failure.ts'
 import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
-import { createScript } from './script.ts'
+import { isScriptRequest } from './script.ts'
+import { tag } from './tag.ts'
 
 export { optionsFromEnv, type Place } from './env.ts'
 
@@ -31,20 +32,17 @@ export interface Server {
 
 /** Options of {@link serveRelay}; what is absent comes from the environment (see {@link optionsFromEnv}). */
 export type ServeOptions = Partial<RelayOptions & Place> & {
-  /** The script-tag bundle. Default: `pristo.js` beside this package's other bundles. */
-  script?: URL
   /** Wraps all that is served, the tag and what is not found included: for counting, not for changing. Default: nothing does. */
   around?: (handle: Relay) => Relay
 }
 
-const route = (relay: Relay, script: ReturnType<typeof createScript>, path: string): Relay => {
+const route = (relay: Relay, path: string): Relay => {
   const notFound = () => refuse(404, 'not_found', `only ${path} and ${path}.js are here`)
   return async (request, context) => {
     const { pathname } = new URL(request.url)
     // With and without the slash: a redirect between the two would turn the POST into a GET.
     if (pathname === path || pathname === `${path}/`) return relay(request, context)
-    const isScript = pathname === `${path}.js` && (request.method === 'GET' || request.method === 'HEAD')
-    return (isScript && (await script(request))) || notFound()
+    return pathname === `${path}.js` && isScriptRequest(request) ? relay(request, context) : notFound()
   }
 }
 
@@ -52,10 +50,10 @@ const route = (relay: Relay, script: ReturnType<typeof createScript>, path: stri
  * Serves the relay and the tag. Options left out are read from the environment.
  * Rejects with one line that names the option or variable that cannot be used, or with the system's error where the port is taken.
  */
-export const serveRelay = async ({ script, around = (handle) => handle, ...given }: ServeOptions = {}): Promise<Server> => {
+export const serveRelay = async ({ around = (handle) => handle, ...given }: ServeOptions = {}): Promise<Server> => {
   const options = optionsFromEnv(process.env, given)
   const { port, hostname, path } = options
-  const served = around(route(createRelay(options), createScript(script ?? new URL('../pristo.js', import.meta.url)), path))
+  const served = around(route(createRelay({ tag, ...options }), path))
   let isClosing = false
   const handle: Relay = async (request, context) => {
     const answer = await served(request, context)

@@ -10,6 +10,7 @@ import { fail } from './given.ts'
 import { checkHooks, type Hooks } from './hooks.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import { checkRateLimit, type RateLimit } from './rate.ts'
+import type { Tag } from './tag.ts'
 import type { Fetch } from './upstream.ts'
 import { isUuid } from './uuid.ts'
 
@@ -73,6 +74,8 @@ export interface RelayOptions extends Hooks {
    * Default `'deliver'`.
    */
   bots?: Bots
+  /** The script, as `pristo/relay/tag` has it: served to GET and HEAD of any path that ends in `.js`. Default: not served (405). */
+  tag?: Tag
   /** Where delivered events are remembered. Default: in memory, 10 000 events, 24 hours. */
   store?: DedupeStore
   /**
@@ -144,6 +147,11 @@ const checkOrigins = (given: unknown): void => {
   if (wrong >= 0) fail(`allowedOrigins[${wrong}]`, given[wrong], allowed)
 }
 
+const checkTag = (given: unknown): void => {
+  const isSound = ['text', 'brotli', 'gzip', 'etag'].every((part) => typeof Object(given)[part] === 'string')
+  if (given !== undefined && !isSound) fail('tag', given, 'the tag of pristo/relay/tag')
+}
+
 /** Options as they come from JavaScript, where no compiler has looked at them. Throws a TypeError of one line. */
 export const checkOptions = (options: RelayOptions): Settings => {
   if (typeof options !== 'object' || options === null) return fail('options', options, 'an object with apiKey, populationId and identity')
@@ -160,6 +168,7 @@ export const checkOptions = (options: RelayOptions): Settings => {
   checkAllowedTypes(allowedTypes)
   checkBots(bots)
   checkHooks({ onError, onOutcome, onDrop, onRequest })
+  checkTag(options.tag)
   const abuse = { trustProxy, rateLimit, allowedTypes, bots }
   return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, ...abuse }
 }

@@ -1,0 +1,46 @@
+/** A Worker in workerd, the runtime of Cloudflare, as `wrangler` would bundle and start it. */
+import * as esbuild from 'esbuild'
+import { Miniflare, type WorkerOptions } from 'miniflare'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { Tag } from '../../src/relay/tag.ts'
+
+/** A running Worker. */
+export interface Workerd {
+  /** The origin, such as `http://127.0.0.1:40123`. An imitation of Cloudflare's edge is in front: it asks for gzip or br itself, and decodes for whom it must. */
+  readonly url: string
+  /** The same without the edge. */
+  readonly directUrl: string
+  /** Everything that the Worker wrote to its console. */
+  logs(): string
+  close(): Promise<void>
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/**
+ * Bundles the code of a Worker, in which the package's source stands for the package, and starts it on a port of its own.
+ * Rejects where it does not compile, or where workerd refuses it.
+ */
+export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions> = {}): Promise<Workerd> => {
+  const { outputFiles } = await esbuild.build({
+    stdin: { contents: code, resolveDir: root, loader: 'js' },
+    alias: { 'pristo/relay/tag': `${root}src/relay/tag.ts`, 'pristo/relay': `${root}src/relay/index.ts` },
+    define: { PRISTO_TAG: JSON.stringify(tag) },
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+  })
+  let logs = ''
+  const miniflare = new Miniflare({
+    compatibilityDate: '2026-04-01',
+    handleRuntimeStdio: (...streams: Readable[]) => streams.forEach((stream) => stream.on('data', (chunk: unknown) => (logs += String(chunk)))),
+    unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
+    ...options,
+    modules: [{ type: 'ESModule', path: 'worker.mjs', contents: outputFiles[0]?.text ?? '' }],
+  })
+  const { origin } = await miniflare.ready
+  const direct = await miniflare.unsafeGetDirectURL()
+  return { url: origin, directUrl: direct.origin, logs: () => logs, close: () => miniflare.dispose() }
+}
