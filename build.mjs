@@ -38,6 +38,7 @@ export const bundles = [
   { entry: 'src/direct.ts', out: 'dist/direct.js', part: 'browser', format: 'esm', platform: 'browser' },
   { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
   { entry: 'src/relay/tag.ts', out: 'dist/relay/tag.js', part: 'relay', format: 'esm', platform: 'neutral', holds: 'dist/pristo.js' },
+  { entry: 'src/relay/front.ts', out: 'dist/relay/front.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts', './tag.ts'] },
   { entry: 'src/relay/env.ts', out: 'dist/relay/env.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/express.ts', out: 'dist/relay/express.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx'] },

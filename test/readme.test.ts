@@ -12,6 +12,8 @@ import { MAX_EVENTS } from '../src/contract.ts'
 import { FULL_BYTES } from '../src/holding.ts'
 import type { Relay, RelayOptions } from '../src/relay/index.ts'
 import { DEFAULT_RATES } from '../src/relay/rate.ts'
+import { tag } from '../src/relay/tag.ts'
+import { KEY, POPULATION } from './relay/harness.ts'
 import { startPristoApi } from './support/pristo-api.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -29,7 +31,12 @@ const load = async (word: string): Promise<Record<string, unknown>> => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-readme-'))
   const { outputFiles } = await esbuild.build({
     stdin: { contents: block(word), resolveDir: root, loader: 'js' },
-    alias: { 'pristo/relay': join(root, 'src/relay/index.ts') },
+    alias: {
+      'pristo/relay/front': join(root, 'src/relay/front.ts'),
+      'pristo/relay/tag': join(root, 'src/relay/tag.ts'),
+      'pristo/relay': join(root, 'src/relay/index.ts'),
+    },
+    define: { PRISTO_TAG: JSON.stringify(tag) },
     bundle: true,
     format: 'esm',
     platform: 'node',
@@ -121,6 +128,16 @@ it('shows limiters of the site’s own', async () => {
   expect(answers.map(({ status }) => status)).toEqual([200, 503, 429])
   expect([keys[0] === keys[2], keys[1] === keys[3], keys[0] === keys[1]]).toEqual([true, true, false])
   expect(keys.every((key) => typeof key === 'string')).toBe(true)
+})
+
+it('shows a Worker in front of a site, which is the template too', async () => {
+  const { default: worker } = (await load('front')) as { default: { fetch(request: Request, env: object, context: object): Promise<Response> } }
+  const env = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: POPULATION }
+  const get = (path: string) => worker.fetch(new Request(`https://shop.example${path}`), env, {})
+  expect(await (await get('/pristo.js')).text()).toBe(tag.text)
+  expect((await get('/pristo')).status).toBe(405)
+  const template = readFileSync(join(root, 'demo/relays/worker-front.mjs'), 'utf8')
+  expect(template).toContain(block('front').replace(/ \/\/ .*/, ''))
 })
 
 it('names the limits that the code has', () => {

@@ -17,6 +17,7 @@ export interface Workerd {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const rooms = ['front', 'tag'].map((room) => [`pristo/relay/${room}`, `${root}src/relay/${room}.ts`])
 
 /**
  * Bundles the code of a Worker, in which the package's source stands for the package, and starts it on a port of its own.
@@ -25,7 +26,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions> = {}): Promise<Workerd> => {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },
-    alias: { 'pristo/relay/tag': `${root}src/relay/tag.ts`, 'pristo/relay': `${root}src/relay/index.ts` },
+    alias: { ...Object.fromEntries(rooms), 'pristo/relay': `${root}src/relay/index.ts` },
     define: { PRISTO_TAG: JSON.stringify(tag) },
     bundle: true,
     format: 'esm',
