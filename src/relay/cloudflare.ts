@@ -2,6 +2,7 @@
  * The relay as a Cloudflare Worker.
  * Invariant: a thin door, one relay for each `env`: what it remembers outlives a request; what a request means is decided in `index.ts`.
  */
+import { clientOf } from './edge.ts'
 import { createRelay, type Relay, type RelayContext, type RelayOptions } from './index.ts'
 
 /** A Worker's module, for `export default`. */
@@ -26,11 +27,6 @@ const createRelays = <Env extends object>(optionsOf: (env: Env) => RelayOptions)
 export const toWorker = <Env extends object>(optionsOf: (env: Env) => RelayOptions): Worker<Env> => {
   const relayOf = createRelays(optionsOf)
   return {
-    fetch: async (request, env, ctx) =>
-      relayOf(env)(request, {
-        waitUntil: (promise) => ctx.waitUntil(promise),
-        // Cloudflare sets it at its edge, over whatever the client sent (developers.cloudflare.com/fundamentals/reference/http-headers).
-        address: request.headers.get('CF-Connecting-IP') ?? undefined,
-      }),
+    fetch: async (request, env, ctx) => relayOf(env)(request, { waitUntil: (promise) => ctx.waitUntil(promise), address: clientOf(request) }),
   }
 }

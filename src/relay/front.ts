@@ -3,7 +3,8 @@
  * Invariant: what is meant for the relay never reaches the site, and no failure of ours keeps a page of the site from its visitor.
  */
 import { refuse } from './answer.ts'
-import { describeGiven } from './given.ts'
+import { clientOf } from './edge.ts'
+import { fail } from './given.ts'
 import type { Relay, RelayContext } from './index.ts'
 import { askReadable, injectTag } from './inject.ts'
 import { createScript, isScriptRequest } from './script.ts'
@@ -26,10 +27,6 @@ export interface SiteFrontOptions {
   inject?: boolean | { attributes?: Readonly<Record<string, string>> }
   /** Asks the site. Default `fetch`, which on a Worker's route is the site behind it. */
   origin?: (request: Request) => Promise<Response>
-}
-
-const fail = (option: string, given: unknown, allowed: string): never => {
-  throw new TypeError(`[pristo] ${option}: got ${describeGiven(given)}; allowed is ${allowed}`)
 }
 
 /** What the tag needs itself. */
@@ -75,7 +72,7 @@ export const createSiteFront = ({
 
   return async (request, context) => {
     const { pathname } = new URL(request.url)
-    if (pathname === path || pathname === `${path}/`) return relay(request, context)
+    if (pathname === path || pathname === `${path}/`) return relay(request, { waitUntil: (promise) => context?.waitUntil?.(promise), address: clientOf(request) })
     const answer = script && pathname === settings.src ? answerScript(request) : undefined
     if (answer) return answer
     context?.passThroughOnException?.()
