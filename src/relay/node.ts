@@ -100,6 +100,7 @@ const main = async (): Promise<void> => {
     const options = optionsFromEnv(process.env)
     const server = await serveRelay(options)
     const identity = options.identity === 'page' ? 'page – the relay believes what the page says about its contact' : 'token – contacts are signed for'
+    // Before it says that it is there: who waited for that may end it at once.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())
     console.log(`[pristo] relay at ${server.url} · identity: ${identity}`)
   } catch (error) {

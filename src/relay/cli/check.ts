@@ -1,6 +1,6 @@
 /**
  * `pristo-relay check`: is this configuration sound, does the key work.
- * Invariant: nothing is stored anywhere, and no line shows what a variable holds; keys are called first and second.
+ * Invariant: nothing is stored anywhere, and of what variables hold a line shows origins alone; keys are called first and second.
  */
 import { optionsFromEnv, type Place } from '../env.ts'
 import type { RelayOptions } from '../index.ts'
@@ -9,7 +9,7 @@ import type { Fetch } from '../upstream.ts'
 import type { Command } from './command.ts'
 import { judgeClock, judgeKeys, type Finding } from './findings.ts'
 import { probe } from './probe.ts'
-import { NAMES, readAdminPlace, VARIABLES } from './settings.ts'
+import { NAMES, readAdminPlace, readFormat, readLevel, VARIABLES } from './settings.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -17,13 +17,20 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 const UUID = '00000000-0000-4000-8000-000000000000'
 
+/** Settings that environment variables hold. */
+type Read = 'apiKey' | 'populationId' | 'baseUrl' | 'allowedOrigins' | 'identity' | 'trustProxy' | 'rateLimit' | 'allowedTypes' | 'bots'
+
 /** One sound value for each setting: with all but one of them given, only that one's variable is read. */
-const SOUND: Required<Pick<RelayOptions, 'apiKey' | 'populationId' | 'baseUrl' | 'allowedOrigins' | 'identity'>> & Place = {
+const SOUND: Required<Pick<RelayOptions, Read>> & Place = {
   apiKey: UUID,
   populationId: UUID,
   baseUrl: 'https://api.pristo.io',
   allowedOrigins: [],
   identity: 'page',
+  trustProxy: 0,
+  rateLimit: {},
+  allowedTypes: ['purchase'],
+  bots: 'deliver',
   port: 0,
   hostname: '127.0.0.1',
   path: '/pristo',
@@ -32,7 +39,8 @@ const SOUND: Required<Pick<RelayOptions, 'apiKey' | 'populationId' | 'baseUrl' |
 /** Every variable that cannot be used, where a start would name the first alone. */
 const findWrongSettings = (env: Env): Finding[] => {
   const reads = Object.keys(SOUND).map((setting) => () => void checkOptions(optionsFromEnv(env, { ...SOUND, [setting]: undefined })))
-  const messages = [...reads, () => void readAdminPlace(env)].flatMap((read) => {
+  const own = [() => void readAdminPlace(env), () => void readFormat(env, false), () => void readLevel(env)]
+  const messages = [...reads, ...own].flatMap((read) => {
     try {
       read()
       return []
@@ -52,13 +60,20 @@ const findDoubts = (env: Env, { identity, baseUrl, allowedOrigins = [], apiKey }
   const unknown = Object.keys(env).filter((name) => /^PRISTO_\w{1,40}$/.test(name) && !Object.hasOwn(VARIABLES, name))
   const doubts: (string | false | undefined)[] = [
     identity === 'page' &&
-      'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Another identity needs code: createRelay',
+      'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Better: PRISTO_IDENTITY=token, or createRelay with your own session',
     baseUrl !== undefined && isOpen(baseUrl) && 'PRISTO_BASE_URL: http – the key travels in the clear; use https',
     ...allowedOrigins.filter(isOpen).map((origin) => `PRISTO_ALLOWED_ORIGINS: ${origin} – in production pages are https; name them so`),
     Array.isArray(apiKey) && new Set(apiKey).size < apiKey.length && 'PRISTO_API_KEY: the same key twice – name each once',
     ...unknown.map((name) => `${name}: no such variable – compare the names in: pristo-relay serve --help`),
   ]
   return doubts.flatMap((what): Finding[] => (what ? [{ level: 'warning', what }] : []))
+}
+
+/** The relay and its admin port at one place: each is sound, both cannot be. */
+const findClash = (env: Env, { port, hostname }: Place): Finding[] => {
+  const admin = readAdminPlace(env)
+  const isSame = port !== 0 && port === admin.port && hostname === admin.hostname
+  return isSame ? [{ level: 'error', what: 'PRISTO_ADMIN_PORT: the same as PORT – name another one, which the public does not reach' }] : []
 }
 
 /** Asks with each key, one after the other. */
@@ -82,18 +97,18 @@ export const createCheck = (fetch: Fetch): Command => ({
     'The exit code is 1 where there is an error, else 0.',
   ],
   flags: {},
-  variables: [...NAMES.relay, ...NAMES.admin],
+  variables: [...NAMES.relay, ...NAMES.admin, ...NAMES.log],
   examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay check'],
   run: async (_, { env, out }) => {
-    const wrong = findWrongSettings(env)
     const say = ({ level, what }: Finding): void => out(`${level.padEnd('warning'.length)}  ${what}`)
+    const wrong = findWrongSettings(env)
     wrong.forEach(say)
     if (wrong.length) return 1
     const options = optionsFromEnv(env)
-    say({ level: 'ok', what: 'settings: all can be used' })
-    findDoubts(env, options).forEach(say)
-    const heard = await askApi(fetch, options)
-    heard.forEach(say)
-    return heard.some(({ level }) => level === 'error') ? 1 : 0
+    const sound: Finding = { level: 'ok', what: 'settings: all can be used' }
+    const clash = findClash(env, options)
+    const found = [...(clash.length ? clash : [sound]), ...findDoubts(env, options), ...(await askApi(fetch, options))]
+    found.forEach(say)
+    return found.some(({ level }) => level === 'error') ? 1 : 0
   },
 })

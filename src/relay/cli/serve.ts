@@ -8,12 +8,12 @@ import type { Relay, RelayOptions } from '../index.ts'
 import type { serveRelay as ServeRelay } from '../node.ts'
 import { checkOptions } from '../options.ts'
 import { serveAdmin } from './admin.ts'
-import type { Command, Terminal } from './command.ts'
-import { createLog, FORMATS, LEVELS, type Log } from './log.ts'
+import type { Command } from './command.ts'
+import { createLog, LEVELS, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { probe } from './probe.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
-import { NAMES, readAdminPlace, readChoice } from './settings.ts'
+import { NAMES, readAdminPlace, readFormat, readLevel } from './settings.ts'
 import { onStop } from './stop.ts'
 
 type Hooks = Pick<Required<RelayOptions>, 'onOutcome' | 'onDrop' | 'onError' | 'onRequest'>
@@ -33,14 +33,6 @@ const combine = (...all: readonly Partial<Hooks>[]): Hooks => ({
   onDrop: (drop) => all.forEach(({ onDrop }) => onDrop?.(drop)),
   onError: (message, cause) => all.forEach(({ onError }) => onError?.(message, cause)),
 })
-
-const readLog = ({ env, isTTY, out }: Terminal): Log =>
-  createLog({
-    write: out,
-    format: readChoice(env, 'PRISTO_LOG_FORMAT', FORMATS, isTTY ? 'text' : 'json'),
-    level: readChoice(env, 'PRISTO_LOG_LEVEL', LEVELS, 'info'),
-    now: Date.now,
-  })
 
 /** Whether the API takes one of the keys. */
 const createAsk = (options: RelayOptions) => {
@@ -102,16 +94,17 @@ export const createServe = ({ serveRelay, version }: { serveRelay: typeof ServeR
   examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay serve --port 8080'],
   run: async (_, terminal) => {
     const options = optionsFromEnv(terminal.env)
-    const log = readLog(terminal)
+    const log = createLog({ write: terminal.out, format: readFormat(terminal.env, terminal.isTTY), level: readLevel(terminal.env), now: Date.now })
     const readiness = createReadiness({ ask: createAsk(options), now: Date.now })
     const metrics = createMetrics({ version, isReady: () => readiness.state().ready })
     const admin = await listen(serveAdmin(readAdminPlace(terminal.env), readiness.state, metrics), ADMIN)
     try {
       const relay = await listen(serveRelay({ ...options, ...watch(log, metrics, readiness) }))
+      const stop = onStop() // before it says that it is there: who waited for that may end it at once
       readiness.started()
       if (options.identity === 'page') log('warn', 'identity: page – the relay believes what the page says about its contact')
       log('info', 'listening', { url: relay.url, admin: admin.url })
-      const signal = await onStop()
+      const signal = await stop
       readiness.stopping()
       log('info', 'stopping', { signal })
       await relay.close()

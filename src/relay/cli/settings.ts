@@ -3,6 +3,7 @@
  * Invariant: a variable that is read anywhere is in the table, which help prints; a message never shows what a variable holds.
  */
 import { describeGiven } from '../given.ts'
+import { FORMATS, LEVELS, type Format, type Level } from './log.ts'
 
 /** What help says of a variable. */
 export interface Variable {
@@ -55,11 +56,17 @@ const fail = (env: Env, variable: string, allowed: string): never => {
 
 const read = (env: Env, variable: string, fallback: string): string => env[variable]?.trim() || fallback
 
-/** A variable that names one of these. Throws a TypeError of one line where it is none of them. */
-export const readChoice = <T extends string>(env: Env, variable: string, choices: readonly T[], fallback: T): T => {
+/** A variable that names one of these. */
+const readChoice = <T extends string>(env: Env, variable: string, choices: readonly T[], fallback: T): T => {
   const value = read(env, variable, fallback)
   return choices.find((choice) => choice === value) ?? fail(env, variable, choices.join(', '))
 }
+
+/** `PRISTO_LOG_FORMAT`; `isTTY` decides where it is absent. Throws a TypeError of one line where it is no such name. */
+export const readFormat = (env: Env, isTTY: boolean): Format => readChoice(env, 'PRISTO_LOG_FORMAT', FORMATS, isTTY ? 'text' : 'json')
+
+/** `PRISTO_LOG_LEVEL`. Throws a TypeError of one line where it is no such name. */
+export const readLevel = (env: Env): Level => readChoice(env, 'PRISTO_LOG_LEVEL', LEVELS, 'info')
 
 /** Where the admin port listens. */
 export interface AdminPlace {

@@ -46,6 +46,8 @@ describe('pristo-relay check', () => {
       PRISTO_POPULATION_ID: '',
       PORT: 'http',
       PRISTO_ADMIN_PORT: '70000',
+      PRISTO_LOG_FORMAT: 'xml',
+      PRISTO_LOG_LEVEL: 'all',
       PRISTO_BASE_URL: 'https://user@x.test',
     })
     expect(code).toBe(1)
@@ -55,8 +57,16 @@ describe('pristo-relay check', () => {
       'error    baseUrl: got a string of 19 characters; allowed is an http or https URL without user, query and fragment',
       'error    PORT: got a string of 4 characters; allowed is a number from 0 to 65535',
       'error    PRISTO_ADMIN_PORT: got a string of 5 characters; allowed is a number from 0 to 65535',
+      'error    PRISTO_LOG_FORMAT: got a string of 3 characters; allowed is text, json',
+      'error    PRISTO_LOG_LEVEL: got a string of 3 characters; allowed is debug, info, warn, error',
     ])
     expect(api.calls()).toEqual([])
+  })
+
+  it('finds two servers at one place', async () => {
+    const { code, errors } = await check({ PORT: '9464' })
+    expect([code, errors]).toEqual([1, ['PRISTO_ADMIN_PORT: the same as PORT – name another one, which the public does not reach']])
+    expect((await check({ PORT: '0', PRISTO_ADMIN_PORT: '0' })).code).toBe(0)
   })
 
   it('tries each key of a rotation: one that is refused beside one that is taken is a warning', async () => {

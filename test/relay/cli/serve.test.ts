@@ -174,11 +174,12 @@ describe('pristo-relay serve', () => {
   it('shows no key and nothing of a visitor in any log line, metric or answer', async () => {
     const answers: string[] = []
     const echo = JSON.stringify({ error: { code: 'x', message: `${KEY} ${Object.values(person).join(' ')} note-canary` } })
+    const said = { contact: person, customFields: { note: 'note-canary' } }
     const events = [
-      makeEvent(60, { contact: person, customFields: { note: 'note-canary' } }),
-      { ...makeEvent(61, { contact: person, customFields: { note: 'note-canary' } }), id: CANARY_EMAIL },
-      { ...makeEvent(62, { contact: person, customFields: { note: 'note-canary' } }), type: CANARY_EMAIL },
-      { ...makeEvent(63, { contact: person, customFields: { note: 'note-canary' } }), occurredAt: CANARY_EMAIL },
+      makeEvent(60, said),
+      { ...makeEvent(61, said), id: CANARY_EMAIL },
+      { ...makeEvent(62, said), type: CANARY_EMAIL },
+      { ...makeEvent(63, said), occurredAt: CANARY_EMAIL },
     ]
     for (const fault of [null, { status: 400, body: echo }, { status: 401, body: echo }, { status: 500, body: echo }]) {
       api.fail(fault)
@@ -215,6 +216,12 @@ describe('the end of pristo-relay serve', () => {
     expect(await run.ended).toMatchObject({ code: 0, err: '' })
     expect(run.lines().at(-1)).toMatchObject({ message: 'stopped' })
     slow.close()
+  })
+
+  it('is in order from the moment at which it says that it listens', async () => {
+    const { run } = await serve()
+    run.kill('SIGTERM')
+    expect((await run.ended).code).toBe(0)
   })
 
   it('a log that nobody reads any more ends nothing', async () => {
