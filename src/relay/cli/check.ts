@@ -60,7 +60,7 @@ const findDoubts = (env: Env, { identity, baseUrl, allowedOrigins = [], apiKey }
   const unknown = Object.keys(env).filter((name) => /^PRISTO_\w{1,40}$/.test(name) && !Object.hasOwn(VARIABLES, name))
   const doubts: (string | false | undefined)[] = [
     identity === 'page' &&
-      'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Better: PRISTO_IDENTITY=token, or createRelay with your own session',
+      'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Otherwise PRISTO_IDENTITY=token, or code: createRelay with resolve',
     baseUrl !== undefined && isOpen(baseUrl) && 'PRISTO_BASE_URL: http – the key travels in the clear; use https',
     ...allowedOrigins.filter(isOpen).map((origin) => `PRISTO_ALLOWED_ORIGINS: ${origin} – in production pages are https; name them so`),
     Array.isArray(apiKey) && new Set(apiKey).size < apiKey.length && 'PRISTO_API_KEY: the same key twice – name each once',
@@ -97,7 +97,7 @@ export const createCheck = (fetch: Fetch): Command => ({
     'The exit code is 1 where there is an error, else 0.',
   ],
   flags: {},
-  variables: [...NAMES.relay, ...NAMES.admin, ...NAMES.log],
+  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.admin, ...NAMES.log],
   examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay check'],
   run: async (_, { env, out }) => {
     const say = ({ level, what }: Finding): void => out(`${level.padEnd('warning'.length)}  ${what}`)

@@ -16,7 +16,7 @@ const RELAY: Readonly<Record<string, Variable>> = {
   PRISTO_API_KEY: { fallback: 'required', what: 'the API key, a UUID; during a rotation several with commas, newest first' },
   PRISTO_POPULATION_ID: { fallback: 'required', what: 'the population that events go to, a UUID' },
   PRISTO_BASE_URL: { fallback: 'https://api.pristo.io', what: 'where the Pristo API is' },
-  PRISTO_IDENTITY: { fallback: 'page', what: 'who says which contact an event belongs to: page believes the page, token wants a signature' },
+  PRISTO_IDENTITY: { fallback: 'page', what: 'who says which contact an event belongs to: page, or token (your backend signs; needs keys)' },
   PRISTO_ALLOWED_ORIGINS: { fallback: 'none', what: 'other origins whose pages may send, with commas, such as https://shop.example' },
   PRISTO_TRUST_PROXY: { fallback: '0', what: 'proxies in front that add to X-Forwarded-For; 0 does not read it' },
   PRISTO_RATE_LIMIT: { fallback: 'address=3000/60,contact=600/60,overall=300000/60', what: 'requests/seconds, by client, contact and overall; or off' },

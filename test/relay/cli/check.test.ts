@@ -124,6 +124,13 @@ describe('pristo-relay check', () => {
     expect(isAsked).toBe(false)
   })
 
+  it('tells wrong keys of identities, and has no doubt about right ones', async () => {
+    const token = (keys: string) => ({ PRISTO_IDENTITY: 'token', PRISTO_IDENTITY_KEYS: keys })
+    const { code, errors } = await check(token('{"main":"sk_live_canary"}'))
+    expect([code, errors]).toEqual([1, [expect.stringMatching(/^PRISTO_IDENTITY_KEYS\[0\]: got a string of 14 characters; allowed is a secret of at least 32 bytes/)]])
+    expect((await check(token(`{"main":"${'s'.repeat(32)}"}`))).out.filter((line) => line.includes('identity'))).toEqual([])
+  })
+
   it('warns of what works and may not be meant', async () => {
     const { code, warnings } = await check({
       NODE_ENV: 'production',

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { exportJWK, generateKeyPair, importJWK, jwtVerify, type JWK } from 'jose'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createSign } from '../../../src/relay/cli/sign.ts'
-import { POPULATION } from '../harness.ts'
+import { makeEvent, outcomes, POPULATION, send, setUp } from '../harness.ts'
 import { runIn } from './terminal.ts'
 
 const NOW_S = Math.floor(Date.now() / 1000)
@@ -57,6 +57,14 @@ describe('pristo-relay sign', () => {
       exp: NOW_S + 90,
       contact: { email: 'a@b.co', phone: '+49157', language: 'en', name: 'A', lastName: 'B' },
     })
+  })
+
+  it('signs what the relay then believes, and nobody else\'s contact', async () => {
+    const { out } = await sign({ contact: 'u_42', email: 'signed@example.org' })
+    const { relay, api } = setUp(undefined, { identity: { keys: { main: SECRET }, audience: POPULATION }, now: () => NOW_S * 1000 })
+    const said = await send(relay, [makeEvent(1), makeEvent(2, { contact: { id: 'u_7' } })], { token: out[0] })
+    expect(outcomes(said)).toEqual(['stored', 'rejected'])
+    expect(api.calls.map(({ body }) => body.contact)).toEqual([{ id: 'u_42', email: 'signed@example.org' }])
   })
 
   it('takes the key that --kid names, from an object or an array', async () => {
