@@ -17,19 +17,16 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 const UUID = '00000000-0000-4000-8000-000000000000'
 
-/** Settings that environment variables hold. */
-type Read = 'apiKey' | 'populationId' | 'baseUrl' | 'allowedOrigins' | 'identity' | 'trustProxy' | 'rateLimit' | 'allowedTypes' | 'bots'
-
 /** One sound value for each setting: with all but one of them given, only that one's variable is read. */
-const SOUND: Required<Pick<RelayOptions, Read>> & Place = {
+const SOUND: Omit<RelayOptions, 'store' | 'fetch'> & Place = {
   apiKey: UUID,
   populationId: UUID,
   baseUrl: 'https://api.pristo.io',
   allowedOrigins: [],
   identity: 'page',
+  allowedTypes: ['any'],
   trustProxy: 0,
   rateLimit: {},
-  allowedTypes: ['purchase'],
   bots: 'deliver',
   port: 0,
   hostname: '127.0.0.1',
@@ -54,13 +51,16 @@ const findWrongSettings = (env: Env): Finding[] => {
 const isLoopback = (hostname: string): boolean => /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
 
 /** What works, and may still not be meant. */
-const findDoubts = (env: Env, { identity, baseUrl, allowedOrigins = [], apiKey }: RelayOptions): Finding[] => {
+const findDoubts = (env: Env, { identity, baseUrl, allowedOrigins = [], apiKey, trustProxy, rateLimit }: RelayOptions): Finding[] => {
   const isProduction = env['NODE_ENV'] === 'production'
   const isOpen = (url: string): boolean => new URL(url).protocol === 'http:' && (isProduction || !isLoopback(new URL(url).hostname))
   const unknown = Object.keys(env).filter((name) => /^PRISTO_\w{1,40}$/.test(name) && !Object.hasOwn(VARIABLES, name))
   const doubts: (string | false | undefined)[] = [
     identity === 'page' &&
       'identity: page – anybody can write to any contact, as the relay believes what the page says; fit for trials and newsletter forms. Otherwise PRISTO_IDENTITY=token, or code: createRelay with resolve',
+    trustProxy === 0 &&
+      rateLimit !== false &&
+      'PRISTO_TRUST_PROXY: 0 – behind a proxy all visitors share the limit of one address; say how many proxies there are',
     baseUrl !== undefined && isOpen(baseUrl) && 'PRISTO_BASE_URL: http – the key travels in the clear; use https',
     ...allowedOrigins.filter(isOpen).map((origin) => `PRISTO_ALLOWED_ORIGINS: ${origin} – in production pages are https; name them so`),
     Array.isArray(apiKey) && new Set(apiKey).size < apiKey.length && 'PRISTO_API_KEY: the same key twice – name each once',

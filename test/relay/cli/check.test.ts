@@ -21,7 +21,7 @@ const check = async (env: Record<string, string> = {}, fetched: typeof fetch = f
   expect(err).toEqual([])
   for (const secret of [KEY, OLD_KEY, 'sk_live_canary']) expect(out.join('\n')).not.toContain(secret)
   const of = (level: string) => out.filter((line) => line.startsWith(`${level} `)).map((line) => line.slice(9))
-  return { code, ok: of('ok'), warnings: of('warning').filter((line) => !line.startsWith('identity: page')), errors: of('error'), out }
+  return { code, ok: of('ok'), warnings: of('warning').filter((line) => !/^identity: page|^PRISTO_TRUST_PROXY: 0/.test(line)), errors: of('error'), out }
 }
 
 describe('pristo-relay check', () => {
@@ -32,6 +32,7 @@ describe('pristo-relay check', () => {
       [
         'ok       settings: all can be used',
         expect.stringContaining('warning  identity: page – anybody can write to any contact'),
+        'warning  PRISTO_TRUST_PROXY: 0 – behind a proxy all visitors share the limit of one address; say how many proxies there are',
         'ok       PRISTO_API_KEY: the key is taken by the API',
         "ok       clock: within a minute of the API's",
       ],
@@ -48,6 +49,7 @@ describe('pristo-relay check', () => {
       PRISTO_ADMIN_PORT: '70000',
       PRISTO_LOG_FORMAT: 'xml',
       PRISTO_LOG_LEVEL: 'all',
+      PRISTO_BOTS: 'maybe',
       PRISTO_BASE_URL: 'https://user@x.test',
     })
     expect(code).toBe(1)
@@ -55,6 +57,7 @@ describe('pristo-relay check', () => {
       'error    PRISTO_API_KEY: got a string of 14 characters; allowed is a UUID, or several separated by commas, newest first',
       'error    PRISTO_POPULATION_ID: got an empty string; allowed is a UUID',
       'error    baseUrl: got a string of 19 characters; allowed is an http or https URL without user, query and fragment',
+      'error    PRISTO_BOTS: got a string of 5 characters; allowed is deliver or drop',
       'error    PORT: got a string of 4 characters; allowed is a number from 0 to 65535',
       'error    PRISTO_ADMIN_PORT: got a string of 5 characters; allowed is a number from 0 to 65535',
       'error    PRISTO_LOG_FORMAT: got a string of 3 characters; allowed is text, json',
