@@ -98,7 +98,9 @@ const judgeSender = (headers: Headers, url: string, { allowedOrigins, allowNonBr
   const origin = headers.get('Origin')
   if (site === 'same-origin') return 'vouched'
   if (allowedOrigins.some((allowed) => allowed === origin)) return 'known'
-  const isHome = site === null && (origin === null ? allowNonBrowser : hostOf(origin) !== undefined && hostOf(origin) === hostOf(url) && hostOf(url) !== '')
+  const host = headers.get('Host')
+  const here = hostOf(host === null ? url : `http://${host}`) // what the browser asked for; a server may put its own name into the URL
+  const isHome = site === null && (origin === null ? allowNonBrowser : !!here && hostOf(origin) === here)
   return isHome ? 'known' : 'foreign'
 }
 
