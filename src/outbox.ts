@@ -51,15 +51,15 @@ const LIMIT_MS = 3_000
  *
  * Of idb-keyval only `promisifyRequest` is here: its verbs bring a default store of their own (150 bytes of brotli),
  * and none of them edits many records in one transaction.
- * @param idb may be missing in truth, where the browser denies it: then every operation fails
+ * @param idb asked for at each opening: where the browser denies it, it throws or gives nothing, and every operation fails until it is allowed
  * @param mayUse whether anything may be read or written
  */
-export const createOutbox = (idb: IDBFactory, mayUse: () => boolean): Outbox => {
+export const createOutbox = (idb: () => IDBFactory, mayUse: () => boolean): Outbox => {
   let connection: Promise<IDBDatabase> | undefined
   const unfinished = new Set<IDBTransaction>()
 
   const connect = async (): Promise<IDBDatabase> => {
-    const request = idb.open(NAME, 1)
+    const request = idb().open(NAME, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(STORE)
     const db = await promisifyRequest(request)
     // Another tab deletes or upgrades the database: out of its way. The next use opens it anew.

@@ -23,8 +23,8 @@ export interface Page {
   isGone(): boolean
   /** `false` is reliable, `true` is not. */
   isOnline(): boolean
-  /** Missing in truth where it is denied. */
-  idb: IDBFactory
+  /** Throws where it is denied, and is missing in truth where there is none. Looked up at each call: a denial may end. */
+  idb(): IDBFactory
   /**
    * Listens until the returned function is called.
    * @param hide the page may never run again after this call
@@ -76,7 +76,7 @@ export const openPage = (mayStore: () => boolean): Page => {
     isHidden,
     isGone: () => gone,
     isOnline: () => navigator.onLine,
-    idb: attempt(() => indexedDB) as IDBFactory,
+    idb: () => indexedDB,
     listen: (hide, show) => {
       const listener = ({ type }: Event): void => {
         // Until it is shown again: browsers send `visibilitychange` after `pagehide`, when a document is left.

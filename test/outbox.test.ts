@@ -8,12 +8,12 @@ const record = (nth: number, due = 0): StoredRecord => recordOf(makeNth(nth), { 
 
 const keyOf = (nth: number): string => makeNth(nth).id
 
-const arrange = (idb: IDBFactory = new IDBFactory(), mayUse = () => true) => ({ idb, outbox: createOutbox(idb, mayUse) })
+const arrange = (idb: IDBFactory = new IDBFactory(), mayUse = () => true) => ({ idb, outbox: createOutbox(() => idb, mayUse) })
 
 const put = (outbox: Outbox, ...records: StoredRecord[]) => outbox.put(() => records.map((one) => [one.event.id, one]))
 
 /** What a page of a later time finds. */
-const stored = async (idb: IDBFactory) => (await peek(createOutbox(idb, () => true))).map(({ event, due }) => [...numbersOf([event]), due])
+const stored = async (idb: IDBFactory) => (await peek(createOutbox(() => idb, () => true))).map(({ event, due }) => [...numbersOf([event]), due])
 
 describe.each([
   ['in IndexedDB', () => arrange().outbox],
@@ -80,7 +80,7 @@ describe('the queue in IndexedDB', () => {
   it('never plans on the same state in two tabs', async () => {
     const { idb, outbox } = arrange()
     await put(outbox, record(1))
-    const tabs = [outbox, createOutbox(idb, () => true)]
+    const tabs = [outbox, createOutbox(() => idb, () => true)]
     await Promise.all(tabs.map((tab) => tab.edit((all) => all.flatMap((one) => ('due' in one ? [[keyOf(1), record(1, one.due + 1)]] : [])))))
     expect(await stored(idb)).toEqual([[1, 2]])
   })
@@ -241,7 +241,25 @@ describe('where storage fails', () => {
   })
 
   it('a missing IndexedDB is a false', async () => {
-    expect(await put(createOutbox(JSON.parse('null'), () => true), record(1))).toBe(false)
+    expect(await put(createOutbox(() => JSON.parse('null'), () => true), record(1))).toBe(false)
+  })
+})
+
+describe('while IndexedDB is denied', () => {
+  it('nothing is on disk; once it is allowed it is used', async () => {
+    const idb = new IDBFactory()
+    let isDenied = true
+    const outbox = createOutbox(
+      () => {
+        if (isDenied) throw new DOMException('access is denied', 'SecurityError')
+        return idb
+      },
+      () => true,
+    )
+    expect(await put(outbox, record(1))).toBe(false)
+    isDenied = false
+    expect(await put(outbox, record(2))).toBe(true)
+    expect(await stored(idb)).toEqual([[2, 0]])
   })
 })
 
@@ -249,7 +267,7 @@ describe('while nothing may be stored', () => {
   it('no database is opened; afterwards it is', async () => {
     const idb = new IDBFactory()
     let mayUse = false
-    const outbox = createOutbox(idb, () => mayUse)
+    const outbox = createOutbox(() => idb, () => mayUse)
     expect(await put(outbox, record(1))).toBeUndefined()
     expect(await outbox.edit(() => [[keyOf(1), record(1)]])).toBeUndefined()
     expect(await idb.databases()).toEqual([])

@@ -59,7 +59,7 @@ const hasEmail = ({ contact }: PristoEvent): boolean => !!contact.email
 
 const nobody = () => Promise.reject(new TypeError('offline'))
 
-const onDisk = async () => (await passing(peek(createOutbox(indexedDB, () => true)))).map(({ event }) => event.type)
+const onDisk = async () => (await passing(peek(createOutbox(() => indexedDB, () => true)))).map(({ event }) => event.type)
 
 /** A call as untyped JavaScript makes it. */
 const call = (pristo: Pick<Pristo, 'identify' | 'track' | 'consent'>, method: 'identify' | 'track' | 'consent', ...given: unknown[]): unknown =>
@@ -530,7 +530,7 @@ describe('another visitor', () => {
     await flushed()
     identify(BOB)
     await vi.advanceTimersByTimeAsync(50)
-    expect((await passing(peek(createOutbox(indexedDB, () => true)))).map(({ event }) => event.contact)).toEqual([BOB])
+    expect((await passing(peek(createOutbox(() => indexedDB, () => true)))).map(({ event }) => event.contact)).toEqual([BOB])
   })
 
   it('leaves the one before what was theirs', async () => {
@@ -665,7 +665,7 @@ describe('consent', () => {
     consent('denied')
     await vi.advanceTimersByTimeAsync(50)
     expect(told.dropped.map(({ event, reason }) => [event.type, reason])).toEqual([['view', 'denied']])
-    expect([await passing(readAll(createOutbox(indexedDB, () => true))), localStorage.length, document.cookie]).toEqual([[], 0, ''])
+    expect([await passing(readAll(createOutbox(() => indexedDB, () => true))), localStorage.length, document.cookie]).toEqual([[], 0, ''])
     land()
     await vi.advanceTimersByTimeAsync(50)
     expect([told.delivered, told.dropped.length, localStorage.length, await onDisk()]).toEqual([[], 1, 0, []])

@@ -77,6 +77,8 @@ interface Tracked {
   people: Person[]
   isTold: Set<'delivered' | 'rejected' | 'dropped'>
   toldAt: number
+  /** Whether a request with it had left when it was first told of. */
+  hadLeft: boolean
   toldBy?: Page
   stores: Stored[]
   /** Why it was stored again although the browser had known. */
@@ -190,7 +192,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (events.has(id)) fail('untrue', `track() gave the id ${id} twice`)
       const event: Tracked = {
         id, name, page, people,
-        at: time.now(), isTold: new Set(), toldAt: Infinity, stores: [], gaps: [], isRefused: false, wasHidden: page.isHidden, wasNobodys: people.every(({ ids }) => !ids.size), readBy: new Set(), isContested: false, flights: [], knownAt: Infinity, deniedAt: Infinity,
+        at: time.now(), isTold: new Set(), toldAt: Infinity, hadLeft: false, stores: [], gaps: [], isRefused: false, wasHidden: page.isHidden, wasNobodys: people.every(({ ids }) => !ids.size), readBy: new Set(), isContested: false, flights: [], knownAt: Infinity, deniedAt: Infinity,
       } // prettier-ignore
       events.set(id, event)
       order.get(page)?.push(event)
@@ -205,7 +207,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       if (what === 'dropped' && (!mayWrite || isForgotten || isElsewhere)) event.isContested = true
       if (what === 'delivered' && !event.stores.length) fail('untrue', `${event.name} is told as delivered and was never stored`)
       event.isTold.add(what)
-      event.toldAt = Math.min(event.toldAt, time.now())
+      if (!event.toldBy) Object.assign(event, { toldAt: time.now(), hadLeft: event.flights.length > 0 })
       event.toldBy ??= page
     },
 
@@ -278,7 +280,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
       const last = event.stores.at(-1)
       if (last) judgeSecond(event, last, next, candidates)
       if (!last) {
-        if (event.isTold.has('dropped') && !event.isContested && !event.flights.some(({ at }) => at < event.toldAt) && damagedAt < event.at && isDiskSound()) {
+        if (event.isTold.has('dropped') && !event.isContested && !event.hadLeft && damagedAt < event.at && isDiskSound()) {
           fail('untrue', `${event.name} was told as dropped, then sent and stored`)
         }
         const overtakenIn = ({ ids }: Flight): Tracked | undefined =>

@@ -117,7 +117,7 @@ export const createPage = ({ storage, cookies }: Device = createDevice(), answer
     isHidden: () => page.hidden || page.gone,
     isGone: () => page.gone,
     isOnline: () => page.online,
-    idb: indexedDBStandIn,
+    idb: () => indexedDBStandIn,
     listen: () => () => {},
   }
   return page
