@@ -12,7 +12,7 @@ import { createRandom } from '../simulation/random.ts'
 import { createTime, type Time } from '../simulation/time.ts'
 import { judge, type Rules } from './judge.ts'
 import { rows, type Row } from './relays.ts'
-import { API, Broken, check, CLEAN, createWitness, judgeAnswer, judgeSecrets, keysOf } from './rules.ts'
+import { API, Broken, check, CLEAN, createWitness, judgeAnswer, judgeHooks, judgeSecrets, keysOf } from './rules.ts'
 import { samples, type Sample } from './samples.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -40,6 +40,8 @@ export interface Report {
  * Each seed has a population of its own: no two share a key.
  */
 const store = createMemoryStore(() => NOW, { maxKeys: 1_000 })
+
+const ADDRESS = '203.0.113.7'
 
 /** No answer takes longer: 10 s for the body, 5 for the session, 8 for the work, and its last second. */
 const LONGEST_MS = 25_000
@@ -95,6 +97,7 @@ export const fuzz = async (seed: number, { isLogged = false }: { isLogged?: bool
   const report: Report = { failures: [], counts: {}, log: [`a relay ${name}`] }
   const log = (line: () => string): void => void (isLogged && report.log.push(`${((time.now() - NOW) / 1000).toFixed(3).padStart(9)} ${line()}`))
   const lines: string[] = []
+  let told = { events: new Array<string>(), requests: 0 }
   let rejection: unknown
   const exit = enter(time, (reason) => (rejection ??= reason ?? 'nothing'))
   const untap = tapConsole((line) => lines.push(line))
@@ -107,6 +110,15 @@ export const fuzz = async (seed: number, { isLogged = false }: { isLogged?: bool
     store,
     now: () => Math.floor(time.now()),
     onError: (message) => void lines.push(message),
+    onOutcome: (one) => {
+      lines.push(JSON.stringify(one))
+      told.events.push(one.outcome)
+    },
+    onDrop: (one) => void lines.push(JSON.stringify(one)),
+    onRequest: (one) => {
+      lines.push(JSON.stringify(one))
+      told.requests++
+    },
     fetch: createUpstream({
       random: random.fork('api'),
       time,
@@ -122,11 +134,13 @@ export const fuzz = async (seed: number, { isLogged = false }: { isLogged?: bool
     const headers = new Headers(sample.headers)
     const verdict = judge(sample, headers, rules)
     if (verdict.kind === 'judged') for (const { given, validity } of verdict.events) if (validity !== 'invalid') witness.expect(given)
-    const response = await hasAnswered(time, relay(requestOf(sample, headers)))
+    told = { events: [], requests: 0 }
+    const response = await hasAnswered(time, relay(requestOf(sample, headers), { address: ADDRESS }))
     const text = await response.text()
     log(() => `  ${response.status} ${text.slice(0, 500)}`)
     report.counts[response.status] = (report.counts[response.status] ?? 0) + 1
     judgeAnswer(sample, headers, response, text, { row, rules, witness })
+    judgeHooks(row, text, told)
     judgeSecrets([text, ...[...response.headers].flat(), ...lines.splice(0)].join('\n'))
     const call = witness.take()
     if (call) throw call

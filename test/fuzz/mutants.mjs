@@ -11,7 +11,7 @@ export const mutants = [
   {
     name: 'rejected events are left out of the results',
     file: 'src/relay/index.ts',
-    edits: [["toResult(id, outcomes[place] ?? retry('deadline')))", "toResult(id, outcomes[place] ?? retry('deadline'))).filter(({ outcome }) => outcome !== 'rejected')"]],
+    edits: [['settled.map(toResult)', "settled.map(toResult).filter(({ outcome }) => outcome !== 'rejected')"]],
   },
   {
     name: "the API's message is repeated as it is",

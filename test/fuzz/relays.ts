@@ -13,6 +13,8 @@ export interface Row {
   claimant?: 'page' | 'nobody' | 'unknown' | Contact
   /** Statuses by which this relay may refuse a whole request besides. */
   mayAnswer?: number[]
+  /** Codes by which it may reject a valid event by itself. */
+  mayReject?: string[]
 }
 
 const member: Contact = { id: 'u_42', email: CANARY_EMAIL, phone: PHONE }
@@ -30,5 +32,12 @@ export const rows: Record<string, Row> = {
   'where nobody is logged in': { options: { identity: { resolve: () => null } }, claimant: 'nobody' },
   'whose session fails': { options: { identity: { resolve: betray } }, claimant: 'unknown' },
   'whose store fails': { options: { store: brokenStore } },
+  'that limits': {
+    options: { rateLimit: { address: { requests: 8, perS: 60 }, contact: { requests: 2, perS: 60 }, overall: { requests: 60, perS: 600 } } },
+    mayAnswer: [429],
+  },
+  'whose limiters fail': { options: { rateLimit: { address: { limit: betray }, contact: { limit: () => Promise.reject(new Error(SECRETS.join())) }, overall: { limit: betray } } } },
+  'that wants neither bots nor other types': { options: { bots: 'drop', allowedTypes: ['purchase', 'signup'] }, mayReject: ['bot', 'type_not_allowed'] },
+  'whose hooks fail': { options: { onOutcome: betray, onDrop: betray, onRequest: () => Promise.reject(new Error(SECRETS.join())) } },
   'whose onError fails': { options: { apiKey: [KEY, OLD_KEY], onError: betray } },
 }

@@ -108,6 +108,7 @@ const judgeResult = (result: unknown, { given, validity }: { given: unknown; val
   if (validity === 'invalid') return check(isOwn, 'an invalid event is rejected', story)
   if (validity === 'valid') check(!isOwn, 'a valid event is not refused', story)
   if (isOwn) return
+  if (outcome === 'rejected' && row.mayReject?.includes(code) && status === undefined) return
   if (row.claimant === 'unknown') return check(outcome === 'retry', 'without a session nothing is final', story)
   const isForeign = typeof row.claimant === 'object' && Reflect.get(Object(Reflect.get(Object(given), 'contact')), 'id') !== row.claimant.id
   if (isForeign) return check(outcome === 'rejected' && code === 'contact_mismatch', "nobody writes to another's contact", story)
@@ -136,6 +137,14 @@ export const judgeAnswer = (sample: Sample, headers: Headers, response: Response
   check(results.length === verdict.events.length, 'exactly one result per event', story)
   check(status === (results.every((result) => Object(result).outcome === 'retry') ? 503 : 200), '503 where all is to come again, else 200', story)
   for (const [nth, event] of verdict.events.entries()) judgeResult(results[nth], event, parts)
+}
+
+/** Every event of a batch that was answered is told of once, in order, and every request once. */
+export const judgeHooks = (row: Row, text: string, told: { events: string[]; requests: number }): void => {
+  if (row.options.onOutcome) return
+  const { results = [] }: { results?: { outcome: string }[] } = Object(text ? JSON.parse(text) : {})
+  const said = results.map(({ outcome }) => outcome)
+  check(told.requests === 1 && isDeepStrictEqual(told.events, said), 'the hooks hear of everything once', () => `${inspect(told)} of ${inspect(said)}`)
 }
 
 /** `heard` is all that anyone but the API could see. */

@@ -129,6 +129,7 @@ const anyHeaders: fc.Arbitrary<[string, string][]> = fc
     header('Content-Type', 'application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON', 'text/plain', 'text/plain;charset=UTF-8', '', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=application/json', 'text/html', 'application/jsonp', ';application/json', 'application/json, text/plain'),
     header('Host', 'shop.example', 'evil.example', ''),
     header('X-Forwarded-For', '1.2.3.4', `${CANARY_EMAIL}`, '::1, 10.0.0.1'),
+    header('User-Agent', 'Mozilla/5.0 (compatible; Googlebot/2.1)', 'Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0.0.0 Safari/537.36', CANARY_EMAIL, ''),
     header('Access-Control-Request-Method', 'POST'),
   )
   .map((lists) => lists.flat()) // prettier-ignore
