@@ -60,12 +60,18 @@ export const createMemoryStore = (
 /** Any kind of promise: clients of databases bring their own. */
 const isPromise = <T>(value: T | Promise<T>): value is Promise<T> => typeof value === 'object' && value !== null && 'then' in value
 
-/** Someone else's store behind hashes. (The one in memory needs none: on Node each digest goes to another thread, a tenth of a delivery.) */
-export const createHashedStore = (store: DedupeStore): DedupeStore => ({
-  claim: async (key) => store.claim(await hashText(key)),
-  keep: async (key) => store.keep(await hashText(key)),
-  release: async (key) => store.release(await hashText(key)),
-})
+/**
+ * Someone else's store, maybe shared with relays of other populations, behind hashes.
+ * (The one in memory needs none: on Node each digest goes to another thread, a tenth of a delivery.)
+ */
+export const createHashedStore = (store: DedupeStore, populationId: string): DedupeStore => {
+  const keyOf = (key: string): Promise<string> => hashText(`${populationId.toLowerCase()} ${key}`)
+  return {
+    claim: async (key) => store.claim(await keyOf(key)),
+    keep: async (key) => store.keep(await keyOf(key)),
+    release: async (key) => store.release(await keyOf(key)),
+  }
+}
 
 /** A contact's id may be as long as a batch: a longer key is kept as its hash. */
 const MAX_KEY_CHARS = 200
@@ -76,19 +82,13 @@ export type Once = (who: { eventId: string; contactId: string }, deliver: () => 
 /** `limitMs` bounds each wait for the store. */
 export const createOnce = ({
   store,
-  populationId,
   limitMs,
   report,
 }: {
   store: DedupeStore
-  populationId: string
   limitMs: number
   report: (message: string, cause?: unknown) => void
 }): Once => {
-  // The contact is part of the key: nobody can suppress a stranger's event by guessing its id.
-  // The two UUIDs have a fixed length, so no two triples make one text.
-  const keyOf = (eventId: string, contactId: string): string => `${populationId.toLowerCase()} ${eventId.toLowerCase()} ${contactId}`
-
   const ask = async <T>(what: string, question: () => T | Promise<T>): Promise<T | undefined> => {
     try {
       const asked = question()
@@ -104,7 +104,8 @@ export const createOnce = ({
   }
 
   return async ({ eventId, contactId }, deliver) => {
-    const text = keyOf(eventId, contactId)
+    // The contact is part of the key: nobody can suppress a stranger's event by guessing its id. UUIDs have a fixed length, so no two make one text.
+    const text = `${eventId.toLowerCase()} ${contactId}`
     const key = text.length > MAX_KEY_CHARS ? await hashText(text) : text
     const claim = await ask('claim', () => store.claim(key))
     if (claim === 'done') return stored

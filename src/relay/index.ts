@@ -101,8 +101,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   const hooks = createHooks({ hooks: options, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const once = createOnce({
-    store: options.store ? createHashedStore(options.store) : createMemoryStore(now),
-    populationId: settings.populationId,
+    store: options.store ? createHashedStore(options.store, settings.populationId) : createMemoryStore(now),
     limitMs: limits.storeMs,
     report,
   })
