@@ -11,7 +11,7 @@ import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
 import { expect, test } from './fixtures.ts'
 
-/** A relay on a port, so an origin, of its own; `heard` has method, name of the attempt, status and the sender's marks of each request. */
+/** A relay on a port, and so an origin, of its own; `heard` has the name of each attempt, its method, and the status of its answer. */
 const startRelay = async (site: Site, options: Partial<RelayOptions> = {}) => {
   const { apiKey, populationId, url } = site.api
   const handle = toNodeHandler(createRelay({ apiKey, populationId, baseUrl: url, identity: 'page', ...options }))
@@ -86,11 +86,10 @@ const refused = [
   ...['iframe', 'img', 'script'].map((name) => `${name}: GET 405`),
 ].sort()
 
-/** From the sort of another site, and from another port of the same one, which shares its cookies. */
-const ORIGINS: Record<string, (site: Site) => string> = {
-  'another site': (site) => `http://other.localhost:${new URL(site.url).port}`,
-  'another port': (site) => site.url,
-}
+const anotherSite = (site: Site): string => `http://other.localhost:${new URL(site.url).port}`
+
+/** Another port of the same site shares its cookies. */
+const ORIGINS: Record<string, (site: Site) => string> = { 'another site': anotherSite, 'another port': (site) => site.url }
 
 for (const [who, originOf] of Object.entries(ORIGINS)) {
   test(`a page of ${who} gets nothing done`, async ({ site, open }) => {
@@ -108,27 +107,27 @@ for (const [who, originOf] of Object.entries(ORIGINS)) {
     expect(site.api.calls()).toEqual([])
     relay.close()
   })
-
-  test(`a page of ${who} that is allowed may send JSON, and nothing else`, async ({ site, open }) => {
-    const relay = await startRelay(site, { allowedOrigins: [originOf(site)] })
-    const page = await open('/blank')
-    await page.goto(`${originOf(site)}/blank`)
-    const answers = await page.evaluate(
-      async ({ relay, body }) => {
-        const send = async (name: string, type: string): Promise<unknown> => {
-          const answer = await fetch(`${relay}?${name}`, { method: 'POST', headers: { 'Content-Type': type }, body })
-          return [answer.status, await answer.json()]
-        }
-        return [await send('text', 'text/plain'), await send('json', 'application/json')]
-      },
-      { relay: relay.url, body },
-    )
-    expect(answers).toEqual([
-      [415, { v: 1, error: { code: 'content_type', message: expect.any(String) } }],
-      [200, { v: 1, results: [{ id: uuid(1), outcome: 'stored' }] }],
-    ])
-    expect(relay.heard).toEqual(['text: POST 415', 'json: OPTIONS 204', 'json: POST 200'])
-    expect(site.api.events()).toHaveLength(1)
-    relay.close()
-  })
 }
+
+test('a page of a site that is allowed may send JSON, and nothing else', async ({ site, open }) => {
+  const relay = await startRelay(site, { allowedOrigins: [anotherSite(site)] })
+  const page = await open('/blank')
+  await page.goto(`${anotherSite(site)}/blank`)
+  const answers = await page.evaluate(
+    async ({ relay, body }) => {
+      const send = async (name: string, type: string): Promise<unknown> => {
+        const answer = await fetch(`${relay}?${name}`, { method: 'POST', headers: { 'Content-Type': type }, body })
+        return [answer.status, await answer.json()]
+      }
+      return [await send('text', 'text/plain'), await send('json', 'application/json')]
+    },
+    { relay: relay.url, body },
+  )
+  expect(answers).toEqual([
+    [415, { v: 1, error: { code: 'content_type', message: expect.any(String) } }],
+    [200, { v: 1, results: [{ id: uuid(1), outcome: 'stored' }] }],
+  ])
+  expect(relay.heard).toEqual(['text: POST 415', 'json: OPTIONS 204', 'json: POST 200'])
+  expect(site.api.events()).toHaveLength(1)
+  relay.close()
+})
