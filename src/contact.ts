@@ -29,7 +29,7 @@ export interface Identity {
   decide(contact?: Contact): void
   /** Pristo has stored an event with this contact. */
   confirm(contact: Contact | undefined): void
-  /** Writes down what was decided while nothing could be written. */
+  /** Writes down what was decided while nothing could be written, or what has been erased since. */
   save(): void
   /** As if nobody had ever been here: what was tracked or decided until now is denied. */
   forget(): void
@@ -73,7 +73,10 @@ export const createIdentity = (page: Page): Identity => {
     return visitor
   }
 
-  const save = (): unknown => current().rev > 0 && page.write(KEY, visitor)
+  const save = (): void => {
+    const { rev } = Object(page.read(KEY))
+    if (current().rev > 0 && rev !== visitor.rev) page.write(KEY, visitor)
+  }
 
   /** Later than all that is known. */
   const later = (): number => Math.max(Date.now(), visitor.rev, newest, identity.deniedAt) + 1
@@ -97,7 +100,7 @@ export const createIdentity = (page: Page): Identity => {
     confirm: (contact) => {
       if (!contact || !isSame(contact, current().contact)) return
       visitor = { ...visitor, known: true } // no decision: another tab's counts, whenever it comes
-      save()
+      page.write(KEY, visitor)
     },
     save,
     forget: () => {

@@ -220,6 +220,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const mirror = stored?.find((one): one is Visitor => 'rev' in one)
     identity.deniedAt = Math.max(identity.deniedAt, Number(page.read(DENIAL)) || 0)
     identity.adopt(mirror)
+    identity.save()
     const visitor = identity.current()
     if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
 

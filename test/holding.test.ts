@@ -1191,6 +1191,21 @@ describe('the visitor', () => {
     expect(next.identity.current().contact).toBeUndefined()
   })
 
+  it('named while localStorage was denied is written there once it is not, since the mirror may be deleted', async () => {
+    const { openTab, outbox } = arrange()
+    const tab = openTab()
+    tab.identity.decide(ADA)
+    tab.page.full = true
+    tab.identity.decide(BOB)
+    await tab.sync(0)
+    tab.page.full = false
+    await tab.sync(0)
+    await outbox.edit(() => [['visitor', undefined]])
+    const next = openTab()
+    await next.sync(0)
+    expect(next.identity.current().contact).toEqual(BOB)
+  })
+
   it('who was forgotten is in the mirror no more', async () => {
     const { outbox, openTab } = arrange()
     const tab = openTab()

@@ -97,9 +97,9 @@ const work = async () => {
 /**
  * Runs seeds in threads.
  * @param {Build} made
- * @param {{ from: number, count: number, jobs: number, names: string[], isEnough?: (failures: Failure[]) => boolean, onProgress?: (done: number, failed: number) => void }} plan
+ * @param {{ from: number, count: number, jobs: number, names: string[], isEnough?: (failures: Failure[]) => boolean, onFailure?: (failure: Failure) => void, onProgress?: (done: number, failed: number) => void }} plan
  */
-const runSeeds = async (made, { from, count, jobs, names, isEnough = () => false, onProgress }) => {
+const runSeeds = async (made, { from, count, jobs, names, isEnough = () => false, onFailure, onProgress }) => {
   /** @type {Failure[]} */
   const failures = []
   /** @type {Record<string, number>} */
@@ -115,6 +115,7 @@ const runSeeds = async (made, { from, count, jobs, names, isEnough = () => false
         worker.on('message', (report) => {
           done += report.count
           failures.push(...report.failures)
+          report.failures.forEach((/** @type {Failure} */ failure) => onFailure?.(failure))
           for (const [key, value] of Object.entries(report.counts)) counts[key] = (counts[key] ?? 0) + Number(value)
           onProgress?.(done, failures.length)
           if (next >= end || isEnough(failures)) {
@@ -277,6 +278,8 @@ const main = async () => {
     let saidAt = startedAt
     const { done, failures, counts } = await runSeeds(made, {
       ...plan,
+      // At once: it can be looked at while the others run.
+      onFailure: ({ seed, invariant, story }) => console.log(`seed ${seed}, ${invariant}: ${story}`),
       onProgress: (done, failed) => {
         if (performance.now() - saidAt < 10_000) return
         saidAt = performance.now()
