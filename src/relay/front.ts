@@ -2,12 +2,11 @@
  * A Worker in front of an existing site: relay and tag on the site's own origin, and all else from the site as it is.
  * Invariant: what is meant for the relay never reaches the site, and no failure of ours keeps a page of the site from its visitor.
  */
-import { refuse } from './answer.ts'
 import { clientOf } from './edge.ts'
 import { fail } from './given.ts'
 import type { Relay, RelayContext } from './index.ts'
 import { askReadable, injectTag } from './inject.ts'
-import { createScript, isScriptRequest } from './script.ts'
+import { createScript } from './script.ts'
 import type { Tag } from './tag.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
@@ -58,9 +57,6 @@ export const createSiteFront = ({
   const script = tag && createScript(tag)
   const onFailure = (cause: unknown): void => console.error('[pristo] a page could not be rewritten; it passes as it came', cause)
 
-  const answerScript = (request: Request): Response | undefined =>
-    isScriptRequest(request) ? script?.(request) : refuse(405, 'method', 'only GET and HEAD are allowed', { Allow: 'GET, HEAD' })
-
   const injected = (request: Request, response: Response): Response => {
     try {
       return injectTag(request, response, settings, onFailure)
@@ -73,8 +69,7 @@ export const createSiteFront = ({
   return async (request, context) => {
     const { pathname } = new URL(request.url)
     if (pathname === path || pathname === `${path}/`) return relay(request, { waitUntil: (promise) => context?.waitUntil?.(promise), address: clientOf(request) })
-    const answer = script && pathname === settings.src ? answerScript(request) : undefined
-    if (answer) return answer
+    if (script && pathname === settings.src) return script(request)
     context?.passThroughOnException?.()
     return inject ? injected(request, await origin(askReadable(request))) : origin(request)
   }

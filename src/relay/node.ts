@@ -11,7 +11,6 @@ import { optionsFromEnv, type Place } from './env.ts'
 import { explainFailure } from './failure.ts'
 import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
-import { isScriptRequest } from './script.ts'
 import { tag } from './tag.ts'
 
 export { optionsFromEnv, type Place } from './env.ts'
@@ -41,8 +40,7 @@ const route = (relay: Relay, path: string): Relay => {
   return async (request, context) => {
     const { pathname } = new URL(request.url)
     // With and without the slash: a redirect between the two would turn the POST into a GET.
-    if (pathname === path || pathname === `${path}/`) return relay(request, context)
-    return pathname === `${path}.js` && isScriptRequest(request) ? relay(request, context) : notFound()
+    return [path, `${path}/`, `${path}.js`].includes(pathname) ? relay(request, context) : notFound()
   }
 }
 

@@ -74,7 +74,7 @@ export interface RelayOptions extends Hooks {
    * Default `'deliver'`.
    */
   bots?: Bots
-  /** The script, as `pristo/relay/tag` has it: served to GET and HEAD of any path that ends in `.js`. Default: not served (405). */
+  /** The script, as `pristo/relay/tag` has it: served to GET and HEAD of any path that ends in `.js`, where no events are taken then. Default: not served (405). */
   tag?: Tag
   /** Where delivered events are remembered. Default: in memory, 10 000 events, 24 hours. */
   store?: DedupeStore

@@ -2,6 +2,7 @@
  * Serves the script-tag bundle from the relay's own path, so that a site needs one route and no build step.
  * Invariant: what it answers depends on the method, `Accept-Encoding` and `If-None-Match` alone, and sets no cookie.
  */
+import { refuse } from './answer.ts'
 import type { Tag } from './tag.ts'
 
 /**
@@ -69,14 +70,14 @@ interface Init extends ResponseInit {
   encodeBody?: 'manual'
 }
 
-/** Whether a request asks for the script: GET or HEAD where the path ends in `.js`. */
-export const isScriptRequest = ({ method, url }: Request): boolean =>
-  (method === 'GET' || method === 'HEAD') && new URL(url).pathname.endsWith('.js')
+/** Whether a request is the script's, whatever its method: its path ends in `.js`. */
+export const isScriptRequest = ({ url }: Request): boolean => new URL(url).pathname.endsWith('.js')
 
-/** Answers GET and HEAD with the script, or with 304 where the client has it. */
+/** Answers GET and HEAD with the script, or with 304 where the client has it, and every other method with 405. */
 export const createScript = (tag: Tag): ((request: Request) => Response) => {
   const bodies = { br: decode(tag.brotli), gzip: decode(tag.gzip), identity: new TextEncoder().encode(tag.text) }
   return (request) => {
+    if (!['GET', 'HEAD'].includes(request.method)) return refuse(405, 'method', 'only GET and HEAD are allowed', { Allow: 'GET, HEAD' })
     const encoding = chooseEncoding(acceptedBy(request))
     const etag = etagOf(tag, encoding)
     if (isKnown(request.headers.get('If-None-Match'), etag)) return new Response(null, { status: 304, headers: { ...HEADERS, ETag: etag } })

@@ -72,7 +72,7 @@ describe('the relay as a server', () => {
     const answer = await fetch(`${url}.js`)
     expect([answer.status, await answer.text()]).toEqual([200, tag.text])
     expect((await fetch(`${url}x.js`)).status).toBe(404)
-    expect((await post(`${url}.js`)).status).toBe(404)
+    expect((await post(`${url}.js`)).status).toBe(405)
   })
 
   it('close waits for what is under way, and keeps no connection alive behind it', async () => {

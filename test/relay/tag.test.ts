@@ -7,7 +7,7 @@ import { createRelay } from '../../src/relay/index.ts'
 import { toNodeHandler } from '../../src/relay/node.ts'
 import { tag } from '../../src/relay/tag.ts'
 import { startWorkerd } from '../support/workerd.ts'
-import { KEY, POPULATION, setUp } from './harness.ts'
+import { KEY, makeBatch, makeEvent, POPULATION, request, setUp } from './harness.ts'
 
 const OPTIONS = { apiKey: KEY, populationId: POPULATION, identity: 'page', tag } as const
 const BR = tag.etag.replace(/"$/, '-br"')
@@ -146,6 +146,12 @@ describe('what the tag is asked for with', () => {
     const answer = await from('https://shop.example/a/b.js?v=1')
     expect([answer.status, answer.headers.get('Access-Control-Allow-Origin')]).toEqual([200, '*'])
     expect((await from('https://shop.example/pristo')).status).toBe(405)
+  })
+
+  it.each(['POST', 'OPTIONS', 'DELETE'])('%s is not for the script: nothing is delivered', async (method) => {
+    const { relay, api } = setUp(undefined, { tag })
+    const answer = await relay(request(makeBatch([makeEvent(1)]), { url: 'https://shop.example/pristo.js', method }))
+    expect([answer.status, answer.headers.get('Allow'), api.calls]).toEqual([405, 'GET, HEAD', []])
   })
 
   it('a relay that was given no tag answers 405', async () => {
