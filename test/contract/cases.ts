@@ -12,9 +12,9 @@ import type { Heard, Line, Sent } from './wire.ts'
 
 /**
  * What not every door can: the raw body may be read by a parser before, methods may be the framework's, a call in process has no connection,
- * and not everybody is told the client's address.
+ * not everybody is told the client's address, and compressing may be the framework's.
  */
-export type Ability = 'raw body' | 'every method' | 'connection' | 'address'
+export type Ability = 'raw body' | 'every method' | 'connection' | 'address' | 'encoding'
 
 /** A relay behind one door, with an API of its own, and nothing that other cases have left. */
 export interface Site extends Line {
@@ -40,7 +40,7 @@ export const CANARY_EMAIL = 'canary.bird@example.org'
 let count = 0
 
 /** An event of a contact of its own, unless told otherwise. */
-const makeEvent = (over: Partial<PristoEvent> = {}): PristoEvent => {
+export const makeEvent = (over: Partial<PristoEvent> = {}): PristoEvent => {
   const hex = (++count).toString(16).padStart(12, '0')
   const contact = { id: `u_${count}`, email: CANARY_EMAIL }
   return { id: `0190a000-0000-7000-8000-${hex}`, type: 'purchase', occurredAt: new Date().toISOString(), contact, ...over }
@@ -52,7 +52,8 @@ const makeEvents = (length: number): PristoEvent[] => {
   return Array.from({ length }, () => makeEvent({ contact }))
 }
 
-const encode = (events: readonly unknown[], over: Record<string, unknown> = {}): string =>
+/** A batch as it goes over the wire, unless told otherwise. */
+export const encode = (events: readonly unknown[], over: Record<string, unknown> = {}): string =>
   JSON.stringify({ v: 1, sentAt: new Date().toISOString(), events, ...over })
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
@@ -69,7 +70,7 @@ const ask = async (line: Line, sent: Partial<Sent> & { headers: Sent['headers'] 
 }
 
 /** Sends a batch as a page of the relay's own origin does. */
-const send = (line: Line, body: string, { headers = FROM_PAGE, ...sent }: Partial<Sent> = {}): Promise<Heard> =>
+export const send = (line: Line, body: string, { headers = FROM_PAGE, ...sent }: Partial<Sent> = {}): Promise<Heard> =>
   ask(line, { ...sent, headers: { ...JSON_TYPE, ...headers }, body })
 
 const parse = (heard: Heard): Partial<Answer & Refusal> => JSON.parse(heard.text)
@@ -81,7 +82,7 @@ const idsOf = (events: readonly { id: string }[]): string[] => events.map(({ id 
 const storedIds = (api: PristoApi): (string | undefined)[] => api.events().map(({ requestId }) => requestId)
 
 /** A refusal of the whole request: the API must not have heard of it. */
-const assertRefused = (heard: Heard, status: number, code: string, api: PristoApi): void => {
+export const assertRefused = (heard: Heard, status: number, code: string, api: PristoApi): void => {
   assert.deepEqual([heard.status, parse(heard).error?.code], [status, code])
   assert.deepEqual(api.calls(), [])
 }

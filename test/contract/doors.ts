@@ -9,6 +9,7 @@ import * as esbuild from 'esbuild'
 import { Miniflare } from 'miniflare'
 import { createRelay } from '../../src/relay/index.ts'
 import { optionsFromEnv } from '../../src/relay/env.ts'
+import { tag } from '../../src/relay/tag.ts'
 import type { Ability } from './cases.ts'
 import { runProgram, startProgram, type Program } from './processes.ts'
 import { inProcess, overHttp, type Line } from './wire.ts'
@@ -59,9 +60,10 @@ const BEHIND_PARSER = `
   import { createRelay } from 'pristo/relay'
   import { optionsFromEnv } from 'pristo/relay/env'
   import { toExpressHandler } from 'pristo/relay/express'
+  import { tag } from 'pristo/relay/tag'
   const app = express()
   app.use(express.json({ type: () => true }))
-  app.all('/pristo', toExpressHandler(createRelay(optionsFromEnv(process.env, { identity: 'page' }))))
+  app.all(['/pristo', '/pristo.js'], toExpressHandler(createRelay(optionsFromEnv(process.env, { identity: 'page', tag }))))
   const server = app.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port))`
 
 /** A production build of the template, in a copy: Next leaves its files beside the app. */
@@ -102,13 +104,14 @@ const openWorker = async (env: Env): Promise<Open> => {
 
 const openInProcess = async (env: Env): Promise<Open> => {
   let text = ''
-  const relay = createRelay(optionsFromEnv(env, { identity: 'page', onError: (message) => (text += message) }))
+  const relay = createRelay(optionsFromEnv(env, { identity: 'page', tag, onError: (message) => (text += message) }))
   return { line: inProcess(relay), said: () => text, stop: async () => undefined }
 }
 
 const PARSED = 'express.json() reads it first'
 const NO_SOCKET = 'there is none in process'
 const UNTOLD = 'Next does not tell it'
+const NEXTS = 'Next takes Content-Encoding and Content-Length off what a route answers, and compresses itself'
 const CLOUDFLARES = 'Cloudflare itself says it, by a header that anybody can send to workerd'
 
 export const doors: readonly Door[] = [
@@ -118,7 +121,11 @@ export const doors: readonly Door[] = [
   { name: 'Express', open: runOn('node', `${templates}/express.mjs`) },
   { name: 'Express, body parsed', cannot: { 'raw body': PARSED }, open: runOn('node', '--input-type=module', '-e', BEHIND_PARSER) },
   { name: 'Hono', open: runOn('node', `${templates}/hono.mjs`) },
-  { name: 'Next', cannot: { 'every method': 'Next itself answers those that the route does not export', address: UNTOLD }, open: openNext },
+  {
+    name: 'Next',
+    cannot: { 'every method': 'Next itself answers those that the route does not export', address: UNTOLD, encoding: NEXTS },
+    open: openNext,
+  },
   { name: 'workerd', cannot: { address: CLOUDFLARES }, open: openWorker },
   {
     name: 'Deno',

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { startPristoApi } from '../support/pristo-api.ts'
 import { CANARY_EMAIL, CANARY_KEY, cases, FRIEND, MAX_REQUESTS, type Case } from './cases.ts'
 import { doors, type Door, type Open } from './doors.ts'
+import { scriptCases } from './script.ts'
 
 const { values } = parseArgs({
   options: {
@@ -100,7 +101,7 @@ const main = async (): Promise<boolean> => {
   const began = Date.now()
   const wanted = doors.filter(({ name }) => matches(name, values.door))
   const missing = wanted.filter(({ lacks }) => lacks?.() !== undefined)
-  const chosen = cases.filter(({ title }) => matches(title, values.case))
+  const chosen = [...scriptCases, ...cases].filter(({ title }) => matches(title, values.case))
   const columns = await Promise.all(wanted.filter((door) => !missing.includes(door)).map((door) => runDoor(door, chosen)))
 
   printTable([...chosen.map(({ title }) => title), SILENCE], columns)

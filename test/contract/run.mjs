@@ -4,8 +4,9 @@
  * `node test/contract/run.mjs [--door Express] [--case 'part of its title']`; doors and cases may be several.
  */
 import * as esbuild from 'esbuild'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { build } from '../../build.mjs'
+import { build, makeTag } from '../../build.mjs'
 
 process.setSourceMapsEnabled(true)
 process.chdir(fileURLToPath(new URL('../..', import.meta.url)))
@@ -22,6 +23,7 @@ await esbuild.build({
   platform: 'node',
   target: 'node20',
   format: 'esm',
+  define: { PRISTO_TAG: JSON.stringify(makeTag(readFileSync('dist/pristo.js'))) }, // as the build does it for dist/relay/tag.js
   sourcemap: 'inline',
   logLevel: 'warning',
 })

@@ -21,6 +21,8 @@ export interface Heard {
   status: number
   headers: Headers
   text: string
+  /** The body as it came, still compressed where it is. */
+  bytes: Buffer
   /** How many characters of the body had been sent by the time of the answer. */
   sentLength: number
 }
@@ -47,7 +49,8 @@ const exchange = (url: string, { method = 'POST', headers, body = '' }: Sent): P
       const chunks: Buffer[] = []
       const end = (): void => {
         const given = Object.entries(response.headersDistinct).flatMap(([name, values = []]) => values.map((value): [string, string] => [name, value]))
-        resolve({ status: response.statusCode ?? 0, headers: new Headers(given), text: Buffer.concat(chunks).toString(), sentLength: atAnswer })
+        const bytes = Buffer.concat(chunks)
+        resolve({ status: response.statusCode ?? 0, headers: new Headers(given), text: bytes.toString(), bytes, sentLength: atAnswer })
         outgoing.destroy()
       }
       response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', end).on('error', reject)
@@ -106,7 +109,8 @@ export const inProcess = (relay: (request: Request) => Promise<Response>): Line 
       let sentLength = 0
       const stream = body === undefined ? undefined : toStream((typeof body === 'string' ? [body] : body)[Symbol.iterator](), (length) => (sentLength += length))
       const answer = await relay(new Request(`${origin}/pristo${tail}`, { method, headers, ...(stream && { body: stream, duplex: 'half' }) }))
-      return { status: answer.status, headers: answer.headers, text: await answer.text(), sentLength }
+      const bytes = Buffer.from(await answer.arrayBuffer())
+      return { status: answer.status, headers: answer.headers, text: bytes.toString(), bytes, sentLength }
     },
   }
 }

@@ -1,0 +1,2 @@
+// The script: the relay serves it too.
+export { GET, HEAD, POST, OPTIONS } from '../pristo/route.js'
