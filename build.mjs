@@ -66,13 +66,19 @@ const SHORT = 'abcdefghijklmnoprstuwxyzABCDEFGHIJKLMNOPRSTUVWXYZ' // but for `q`
 
 const shortNames = Object.fromEntries(INTERNAL.split(' ').map((name, index) => [name, SHORT.charAt(index)]))
 
+/** What terser may do. Our own browser rooms bear its `unsafe` assumptions; the libraries in the relay were not written for them. */
+const COMPRESS = {
+  browser: { passes: 4, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+  relay: { passes: 2 },
+}
+
 /**
- * A browser bundle, as small as it gets: esbuild shortens what rooms call each other's members by and folds syntax,
+ * A bundle as small as it gets: esbuild shortens what rooms call each other's members by and folds syntax,
  * terser inlines rooms into where they are wired (5 % less of brotli than esbuild alone).
  * @param {Bundle} bundle
  * @param {esbuild.OutputFile[]} files code and map
  */
-const shrink = async ({ out, format }, files) => {
+const shrink = async ({ out, part, format }, files) => {
   const code = files.find(({ path }) => path.endsWith('.js'))
   const map = files.find(({ path }) => path.endsWith('.map'))
   if (!code || !map) throw new Error(`${out}: esbuild made no code or no map`)
@@ -80,7 +86,7 @@ const shrink = async ({ out, format }, files) => {
   const small = await minify(code.text, {
     ecma: 2020,
     module: true,
-    compress: { passes: 4, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+    compress: COMPRESS[part],
     // In the tag the reference would be 1 % of the budget: DevTools take the map by hand ("Add source map…").
     sourceMap: { content: map.text, filename: posix.basename(out), root: '', ...(!isScript && { url: `${posix.basename(out)}.map` }) },
   })
@@ -93,15 +99,26 @@ const shrink = async ({ out, format }, files) => {
   ]
 }
 
+/** Bundles that were made already: the tag is needed twice. @type {Map<string, ReturnType<typeof make>>} */
+const inMemory = new Map()
+
 /**
  * Bundles in memory: nothing is written.
  * @param {Bundle} one
  * @returns {Promise<{ files: Pick<esbuild.OutputFile, 'path' | 'contents'>[], meta: esbuild.Metafile }>} the code and its map; who imports whom
  * @throws where the source does not compile
  */
-export const bundle = async (one) => {
-  const { entry, out, part, format, platform, external = [], holds } = one
+export const bundle = (one) => {
+  const made = inMemory.get(one.out) ?? make(one)
+  inMemory.set(one.out, made)
+  return made
+}
+
+/** @param {Bundle} one */
+const make = async (one) => {
+  const { entry, out, part, format, platform, limit, external = [], holds } = one
   const isBrowser = part === 'browser'
+  const isShrunk = isBrowser || !!limit
   const { outputFiles, metafile } = await esbuild.build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -115,15 +132,15 @@ export const bundle = async (one) => {
     external: external.filter((name) => !name.startsWith('.')),
     ...(holds && { define: { PRISTO_TAG: JSON.stringify(makeTag(await codeOf(holds))) } }),
     plugins: [siblings(external)],
-    minify: !isBrowser,
+    minify: !isShrunk,
     minifySyntax: true,
     ...(isBrowser && { mangleProps: RegExp(`^(${INTERNAL.replaceAll(' ', '|')})$`), mangleCache: shortNames }),
-    sourcemap: isBrowser ? 'external' : 'linked',
+    sourcemap: isShrunk ? 'external' : 'linked',
     metafile: true,
     write: false,
     logLevel: 'silent',
   })
-  return { files: isBrowser ? await shrink(one, outputFiles) : outputFiles, meta: metafile }
+  return { files: isShrunk ? await shrink(one, outputFiles) : outputFiles, meta: metafile }
 }
 
 /**

@@ -22,7 +22,7 @@ beforeAll(async () => {
       if (path.startsWith('src/')) imports.set(path, input.imports.map((found) => packageOf(found.path) ?? found.path))
     }
   }
-})
+}, 60_000) // a busy machine takes its time
 
 const packageOf = (path: string): string | undefined => path.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1]
 
