@@ -39,6 +39,7 @@ const install = (): void => {
   })
   // A thread pool would answer whenever it likes.
   Object.defineProperty(crypto.subtle, 'digest', {
+    configurable: true, // each mutant of the simulation brings its own
     value: async (algorithm: string, data: Uint8Array): Promise<ArrayBufferLike> =>
       run ? new Uint8Array(createHash('sha256').update(data).digest()).buffer : real.digest(algorithm, Uint8Array.from(data)),
   })

@@ -136,6 +136,6 @@ export const mutants = [
   {
     name: 'the relay takes any answer for a yes',
     file: 'src/relay/upstream.ts',
-    edits: [["if (verdict !== 'rejected') return retry(verdict, retryAfterS)", "if (verdict !== 'rejected') return stored"]],
+    edits: [["if (verdict !== 'rejected') return retry(verdict, retryAfterS())", "if (verdict !== 'rejected') return stored"]],
   },
 ]
