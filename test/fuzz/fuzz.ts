@@ -107,8 +107,8 @@ export const fuzz = async (seed: number, { isLogged = false }: { isLogged?: bool
     populationId,
     identity: 'page',
     baseUrl: API,
-    // Each row with it, and with the relay's own.
-    ...(Math.floor(seed / names.length) % 2 === 0 && { store }),
+    // Each row with it three times, and once with the relay's own.
+    ...(Math.floor(seed / names.length) % 4 > 0 && { store }),
     now: () => Math.floor(time.now()),
     onError: (message) => void lines.push(message),
     onOutcome: (one) => {
