@@ -2,6 +2,7 @@
  * Proves to the relay who the visitor is, where it wants proof.
  * Invariant: no token is stored, and none is waited for: events whose token was refused stay with the flusher, as after any other failure.
  */
+import { MAX_TOKEN_CHARS } from './contract.ts'
 import type { Send } from './sender.ts'
 
 /** A short-lived JWT that the site's backend signed for the visitor (relay option `identity: { keys, audience }`). */
@@ -24,13 +25,13 @@ export interface TokenParts {
 
 /** Adds the token to what is sent. */
 export const withToken = (send: Send, { token, getToken }: Tokens, { who, again, complain }: TokenParts): Send => {
-  let owner: unknown // of the token; nobody knows whose the page's own is
+  /** By visitor: whoever comes while another's is asked for has none yet. */
+  const tokens = new Map<unknown, string | undefined>()
   let isRefused = false
 
   const renew = async (isFirst: boolean): Promise<void> => {
     try {
-      owner = who()
-      token = await getToken?.()
+      tokens.set(who(), await getToken?.()) // of the visitor for whom it was asked
       if (isFirst) setTimeout(again) // a token that was at hand must not overtake the refusal, which asks for a pause
     } catch (problem) {
       complain(problem)
@@ -38,11 +39,13 @@ export const withToken = (send: Send, { token, getToken }: Tokens, { who, again,
   }
 
   return async (events, keepalive) => {
-    const reply = await send(events, keepalive, (owner ?? who()) === who() ? token : undefined)
+    if (!tokens.size) tokens.set(who(), token) // the page's own is of the first who needs one
+    const own = tokens.get(who())
+    // A backend may answer null, or a login page of any length: with that a batch is malformed, or too large and in the end given up.
+    const reply = await send(events, keepalive, own && own.length <= MAX_TOKEN_CHARS ? own : undefined)
     const isFirst = !isRefused
     isRefused = !!getToken && reply?.http === 401
-    if (!isRefused) return reply
-    void renew(isFirst)
-    return isFirst ? { http: 0 } : reply
+    if (isRefused) void renew(isFirst)
+    return isRefused && isFirst ? { http: 0 } : reply
   }
 }

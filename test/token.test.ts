@@ -99,6 +99,41 @@ describe('a token', () => {
     expect(sent).toEqual([undefined, undefined])
   })
 
+  it('of the page itself is not sent for the visitor who logs in later', async () => {
+    const { sendOne, sent, relay, visitor } = arrange({ token: 'good', getToken: () => relay.takes })
+    await sendOne()
+    visitor.epoch = 1
+    relay.takes = 'of B'
+    expect([await sendOne(), await sendOne()]).toEqual([0, 200])
+    expect(sent).toEqual(['good', undefined, 'of B'])
+  })
+
+  it('that comes late is not sent for the next visitor, whose own is still asked for', async () => {
+    const answers: ((token: string) => void)[] = []
+    const { sendOne, sent, visitor } = arrange({ getToken: () => new Promise((resolve) => answers.push(resolve)) })
+    await sendOne()
+    visitor.epoch = 1
+    await sendOne()
+    answers[0]?.('of A')
+    await vi.advanceTimersByTimeAsync(0)
+    await sendOne()
+    answers[1]?.('of B')
+    await vi.advanceTimersByTimeAsync(0)
+    await sendOne()
+    expect(sent).toEqual([undefined, undefined, undefined, 'of B'])
+  })
+
+  it.each([
+    ['null', null],
+    ['an object', { token: 'good' }],
+    ['a page of HTML', '<!doctype html>'.padEnd(4_097)],
+  ])('that is %s is not sent, as the batch would be malformed or too large, and is asked for again', async (_, given) => {
+    const getToken = vi.fn(() => given as string)
+    const { sendOne, sent } = arrange({ token: given as string, getToken })
+    expect([await sendOne(), await sendOne()]).toEqual([0, 401])
+    expect([sent, getToken.mock.calls.length]).toEqual([[undefined, undefined], 2])
+  })
+
   it('is not asked for where nobody answers, nor where there is no getToken()', async () => {
     const getToken = vi.fn(() => 'good')
     expect([await arrange({ getToken }, true).sendOne(), getToken.mock.calls.length]).toEqual([undefined, 0])
