@@ -109,7 +109,8 @@ export const startPristo = (
     })
 
   const complain = (problem: unknown): void => {
-    const message = `[pristo] ${problem}`
+    // Ours are texts. What a getter of the site throws, or its promise rejects with, may refuse to become one.
+    const message = `[pristo] ${typeof problem === 'string' || problem instanceof Error ? problem : typeof problem}`
     console.error(message)
     if (isTelling) return // a listener that makes the mistake of which it is told
     isTelling = true
@@ -124,8 +125,7 @@ export const startPristo = (
       try {
         return work(...given)
       } catch (problem) {
-        // Ours are texts. What a getter of the site throws may refuse to become one.
-        complain(typeof problem === 'string' || problem instanceof Error ? problem : typeof problem)
+        complain(problem)
       }
     }
 

@@ -816,6 +816,15 @@ describe('a relay that wants proof of who the visitor is', () => {
     expect([getToken.mock.calls.length, messages]).toEqual([1, []])
   })
 
+  it('and hears what cannot even be made a text of tells the site, and the page nothing', async () => {
+    const { relay, identify, track, messages } = arrange({ getToken: () => Promise.reject(Object.create(null)) })
+    relay.answer = refused
+    identify(ADA)
+    track('one')
+    await vi.advanceTimersByTimeAsync(2_100) // an unhandled rejection would end the run
+    expect(messages[0]).toBe('[pristo] object')
+  })
+
   it('and never gets it is told of once, and costs no event', async () => {
     const { relay, identify, track, messages, told, flushed } = arrange({ getToken: () => undefined })
     relay.answer = refused
