@@ -35,10 +35,13 @@ export type ServeOptions = Partial<RelayOptions & Place> & {
   around?: (handle: Relay) => Relay
 }
 
+/** Undefined where the URL is none: srvx makes it of the Host header, which can be `a:99999`. */
+const pathOf = ({ url }: Request): string | undefined => (URL.canParse(url) ? new URL(url).pathname : undefined)
+
 const route = (relay: Relay, path: string): Relay => {
   const notFound = () => refuse(404, 'not_found', `only ${path} and ${path}.js are here`)
   return async (request, context) => {
-    const { pathname } = new URL(request.url)
+    const pathname = pathOf(request)
     // With and without the slash: a redirect between the two would turn the POST into a GET.
     return [path, `${path}/`, `${path}.js`].includes(pathname) ? relay(request, context) : notFound()
   }

@@ -70,8 +70,8 @@ interface Init extends ResponseInit {
   encodeBody?: 'manual'
 }
 
-/** Whether a request is the script's, whatever its method: its path ends in `.js`. */
-export const isScriptRequest = ({ url }: Request): boolean => new URL(url).pathname.endsWith('.js')
+/** Whether a request is the script's, whatever its method: its path ends in `.js`. The URL may be none: see `pathOf` in node.ts. */
+export const isScriptRequest = ({ url }: Request): boolean => /^[^?#]+\.js([?#]|$)/.test(url)
 
 /** Answers GET and HEAD with the script, or with 304 where the client has it, and every other method with 405. */
 export const createScript = (tag: Tag): ((request: Request) => Response) => {

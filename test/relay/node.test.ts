@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, get, type RequestListener } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { buildSync } from 'esbuild'
@@ -27,6 +27,13 @@ const serve = async (options: ServeOptions = {}) => {
   closers.push(server.close)
   return { url: server.url, api, close: server.close }
 }
+
+/** Hosts that a client can name and no URL can have. */
+const NO_HOSTS = ['a:99999', '256.256.256.256', 'xn--a']
+
+/** The status of a GET under any Host. */
+const ask = (url: string, name: string): Promise<number | undefined> =>
+  new Promise((resolve, reject) => get(url, { headers: { Host: name } }, (answer) => resolve(answer.resume().statusCode)).on('error', reject))
 
 const post = (url: string, n = 1, headers: Record<string, string> = {}) =>
   fetch(url, {
@@ -75,6 +82,11 @@ describe('the relay as a server', () => {
     expect((await post(`${url}.js`)).status).toBe(405)
   })
 
+  it.each(NO_HOSTS)('is not found under a Host that is none (%s)', async (name) => {
+    const { url } = await serve()
+    expect(await ask(url, name)).toBe(404)
+  })
+
   it('close waits for what is under way, and keeps no connection alive behind it', async () => {
     let finish = (): void => undefined
     const api = createApi(() => new Promise((resolve) => (finish = () => resolve(created()))))
@@ -120,6 +132,12 @@ describe("the relay in a site's own server", () => {
     const address = server.address()
     return typeof address === 'object' && address ? `http://127.0.0.1:${address.port}/anywhere` : ''
   }
+
+  it.each(NO_HOSTS)('answers under a Host that is none (%s)', async (name) => {
+    const { relay, logs } = setUp(undefined, { tag })
+    const url = await host((request, response) => void toNodeHandler(relay)(request, response))
+    expect([await ask(url, name), await ask(`${url}.js`, name), logs]).toEqual([405, 200, []])
+  })
 
   it('is a node:http listener', async () => {
     const { relay, api } = setUp()
