@@ -1,6 +1,6 @@
 /**
  * Leaves an API alone that does not answer.
- * Invariant: while open nothing goes out; after the pause exactly one probe does, and its outcome decides.
+ * Invariant: while open nothing goes out; after each pause exactly one probe does, and its outcome decides.
  */
 
 /** Failures in a row that open it, and how long for (DESIGN.md; cockatiel's ConsecutiveBreaker uses the same pair). */
@@ -8,7 +8,7 @@ const FAILURES = 5
 const OPEN_MS = 10_000
 
 export interface Breaker {
-  /** Whether a call may go out now; each `true` must be followed by one `succeed()` or `fail()`. */
+  /** Whether a call may go out now; after each `true` comes `succeed()` or `fail()`, unless the runtime ended the request. */
   enter(): boolean
   /** The API answered, whatever it said. */
   succeed(): void
@@ -21,30 +21,27 @@ export interface Breaker {
 /** A closed breaker; `now` in milliseconds. */
 export const createBreaker = (now: () => number): Breaker => {
   let failures = 0
-  let openedAt = 0
-  let isProbing = false
+  let pausedAt = 0
 
   // A clock set back must not keep it open for ever: a negative age counts as over.
   const remainingMs = () => {
-    const ageMs = now() - openedAt
+    const ageMs = now() - pausedAt
     return ageMs < 0 ? 0 : OPEN_MS - ageMs
   }
 
   return {
     enter: () => {
       if (failures < FAILURES) return true
-      if (isProbing || remainingMs() > 0) return false
-      isProbing = true
+      if (remainingMs() > 0) return false
+      pausedAt = now() // a probe takes no longer (`callMs`), and one that is never heard of again must not be the last
       return true
     },
     succeed: () => {
       failures = 0
-      isProbing = false
     },
     fail: () => {
       failures++
-      isProbing = false
-      if (failures >= FAILURES) openedAt = now()
+      if (failures >= FAILURES) pausedAt = now()
     },
     waitS: () => Math.max(1, Math.ceil(remainingMs() / 1000)),
   }

@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { describe, expect, it } from 'vitest'
-import { CANARY_EMAIL, created, failed, KEY, makeEvent, NOW, OLD_KEY, outcomes, send, setUp, until, type Script } from './harness.ts'
+import { CANARY_EMAIL, created, failed, KEY, makeEvent, never, NOW, OLD_KEY, outcomes, send, setUp, until, type Script } from './harness.ts'
 
 const one = (script: Script) => send(setUp(script).relay, [makeEvent(1)])
 const httpDate = (ms: number): string => new Date(ms).toUTCString()
@@ -173,6 +173,17 @@ describe('the breaker', () => {
     state.status = 201
     expect(outcomes(await post(1))).toEqual(['stored'])
     expect(outcomes(await post(2))).toEqual(['stored'])
+  })
+
+  it('lets another probe through 10 s after one that was never heard of again, as where the runtime ended its request', async () => {
+    const state = { at: NOW }
+    const { relay, api } = setUp((_, n) => (n < 5 ? failed(500) : n === 5 ? never() : created()), { now: () => state.at })
+    for (let n = 0; n < 5; n++) await send(relay, [makeEvent(1)])
+    state.at += 10_000
+    void send(relay, [makeEvent(1)])
+    await until(() => api.calls.length === 6)
+    state.at += 10_000
+    expect(outcomes(await send(relay, [makeEvent(2)]))).toEqual(['stored'])
   })
 
   it('an answer in between, even a refusal, starts the count again', async () => {
