@@ -35,8 +35,8 @@ export type ServeOptions = Partial<RelayOptions & Place> & {
   around?: (handle: Relay) => Relay
 }
 
-/** Undefined where the URL is none: srvx makes it of the Host header, which can be `a:99999`. */
-const pathOf = ({ url }: Request): string | undefined => (URL.canParse(url) ? new URL(url).pathname : undefined)
+/** Empty where the URL is none: srvx makes it of the Host header, which can be `a:99999`. */
+const pathOf = ({ url }: Request): string => (URL.canParse(url) ? new URL(url).pathname : '')
 
 const route = (relay: Relay, path: string): Relay => {
   const notFound = () => refuse(404, 'not_found', `only ${path} and ${path}.js are here`)
