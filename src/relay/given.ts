@@ -1,7 +1,10 @@
 /**
- * How a message names what was given.
+ * What was given: a value that can be used, or a message that names it.
  * Invariant: never by its content, since that may be a key or somebody's email.
  */
+
+/** A value that can be used, or one line that says what is wrong with it. (Here, not beside zod: the package's types must need no zod.) */
+export type Parsed<T> = { ok: true; value: T } | { ok: false; reason: string }
 
 /** `undefined` → `nothing`, `'abc'` → `a string of 3 characters`, `[1]` → `an array of 1`. */
 export const describeGiven = (value: unknown): string => {

@@ -4,8 +4,8 @@
  * where the site has named some.
  */
 import type { Contact, PristoEvent } from '../contract.ts'
+import type { Parsed } from './given.ts'
 import type { CheckedIdentity, Session } from './options.ts'
-import type { Parsed } from './schema.ts'
 import { within } from './time.ts'
 import { createVerify, type Verdict } from './token.ts'
 

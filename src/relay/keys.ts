@@ -4,8 +4,7 @@
  * No message shows any of a key, nor what it is called: where the two were swapped, that is the secret.
  */
 import { decode, encode } from 'jose/base64url'
-import { describeGiven } from './given.ts'
-import type { Parsed } from './schema.ts'
+import { describeGiven, type Parsed } from './given.ts'
 
 /**
  * Keys by their `kid`; several at once during a rotation. A text is an HS256 secret, of at least 32 bytes of UTF-8. A JWK is an HS256 secret (`oct`),

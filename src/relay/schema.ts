@@ -5,10 +5,7 @@
  */
 import * as z from 'zod/mini'
 import { MAX_VALUE_CHARS, type Batch, type Contact, type PristoEvent } from '../contract.ts'
-import { describeGiven } from './given.ts'
-
-/** A parsed value, or one line that says what is wrong with it. */
-export type Parsed<T> = { ok: true; value: T } | { ok: false; reason: string }
+import { describeGiven, type Parsed } from './given.ts'
 
 /** A batch whose events have yet to be judged, each for itself. */
 export type Envelope = Omit<Batch, 'events'> & { events: unknown[] }

@@ -4,8 +4,8 @@
  * Invariant: the package is used as npm and the Dockerfile use it, never from the source; the last line is `N passed, N failed`.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -81,6 +81,31 @@ const image = rehearse({
   instead: { 'npm ci --no-audit --no-fund': 'true', 'npm pack': 'npm pack --ignore-scripts --prefer-offline' },
 })
 
+/**
+ * What a strict compiler says of a project that imports these subpaths, and has only what the package brings.
+ * @param {string[]} subpaths
+ * @param {string[]} types packages of declarations besides, by their names below `@types`
+ */
+const compile = (subpaths, types) => {
+  const project = mkdtempSync(join(folder, 'types-'))
+  symlinkSync(join(image.cwd, 'node_modules'), join(project, 'node_modules'))
+  writeFileSync(join(project, 'all.mts'), subpaths.map((path, n) => `export * as n${n} from 'pristo${path.slice(1)}'\n`).join(''))
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    module: 'nodenext',
+    target: 'es2022',
+    lib: ['es2023', 'dom'],
+    types,
+    typeRoots: [join(process.cwd(), 'node_modules/@types')],
+    noEmit: true,
+  }
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['all.mts'] }))
+  return spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { encoding: 'utf8' }).stdout
+}
+
 /** @type {Record<string, () => Promise<void> | void>} */
 const tests = {
   'an empty folder has everything after an install of the packed file, and nothing for development': () => {
@@ -89,6 +114,11 @@ const tests = {
     for (const name of Object.keys(manifest.devDependencies)) assert(!packages.includes(name), `${name} is there`)
     assert.deepEqual(readdirSync(image.root), ['relay'])
     assert.deepEqual(readdirSync(join(image.root, 'relay')), ['node_modules'])
+  },
+  'the types of every subpath hold in a strict project that has nothing else, and need those of Node only where Node is': () => {
+    const subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json')
+    assert.equal(compile(subpaths, ['node']), '')
+    assert.equal(compile(subpaths.filter((path) => !/\/(node|express)$/.test(path)), []), '')
   },
   'npx finds the command, and what it serves delivers an event': async () => {
     assert.equal(execFileSync('npx', ['pristo-relay', '--version'], { cwd: image.cwd, env, encoding: 'utf8' }).trim(), manifest.version)
