@@ -68,7 +68,7 @@ export const createSign = (now: () => number): Command => ({
     key: { value: '<file>', what: 'a private JWK, in place of the keys of the environment' },
     audience: { value: '<text>', what: 'whom it is for', variable: 'PRISTO_IDENTITY_AUDIENCE' },
   },
-  variables: [...NAMES.tokens, 'PRISTO_POPULATION_ID'],
+  variables: NAMES.tokens,
   examples: [
     'PRISTO_IDENTITY_KEYS=\'{"main":"…"}\' PRISTO_POPULATION_ID=… pristo-relay sign --contact u_42 --email a@b.co',
     'pristo-relay sign --contact u_42 --key private.jwk --audience shop',

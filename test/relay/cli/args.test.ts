@@ -63,6 +63,14 @@ describe('--help', () => {
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(150)
   })
 
+  it('of check names what serve reads: it says whether serve would start', () => {
+    expect(commands.check.variables).toEqual(commands.serve.variables)
+  })
+
+  it('of sign calls nothing required that a flag makes needless', () => {
+    expect(describeCommand('sign', commands.sign)).not.toMatch(/^  PRISTO_.*required/m)
+  })
+
   it('leaves out no variable that the code reads', () => {
     const code = ['env', 'cli/serve', 'cli/settings', 'cli/sign'].map((room) => readFileSync(`src/relay/${room}.ts`, 'utf8')).join('\n')
     const read = new Set([...code.matchAll(/'(PRISTO_[A-Z_]+|PORT|HOST)'/g)].map(([, name]) => name))
