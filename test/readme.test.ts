@@ -69,6 +69,12 @@ it('shows its first code by line 12', () => {
   expect(readme.split('\n').findIndex((line) => line.startsWith('```'))).toBeLessThan(12)
 })
 
+it('has the package installed before its command is called, as npx takes any package of that name for it', () => {
+  const [install, call] = [readme.indexOf('npm install pristo '), readme.indexOf('npx pristo-relay')]
+  expect(install).toBeGreaterThan(0)
+  expect(call).toBeGreaterThan(install)
+})
+
 it('shows a relay in five lines that starts from the environment', async () => {
   const api = await startApi()
   process.env['PRISTO_API_KEY'] = api.apiKey
