@@ -15,8 +15,8 @@ const imports = new Map<string, string[]>()
 const built = new Map<string, Awaited<ReturnType<typeof bundle>>>()
 
 beforeAll(async () => {
-  for (const one of bundles) {
-    const result = await bundle(one)
+  const results = await Promise.all(bundles.map(async (one) => ({ one, result: await bundle(one) })))
+  for (const { one, result } of results) {
     built.set(one.out, result)
     for (const [path, input] of Object.entries(result.meta.inputs)) {
       if (path.startsWith('src/')) imports.set(path, input.imports.map((found) => packageOf(found.path) ?? found.path))
@@ -81,8 +81,10 @@ const codeOf = (room: string): string =>
     .replace(/"(?:\\.|[^"\\])*"/g, '""')
 
 /** Which of the names a room uses as variables: not as a property (`page.window`) and not as a key (`window:`). */
-const globalsIn = (room: string, names: string[]): string[] =>
-  names.filter((name) => RegExp(`(?<![.\\w$])${name}(?![\\w$]|:)`).test(codeOf(room)))
+const globalsIn = (room: string, names: string[]): string[] => {
+  const code = codeOf(room)
+  return names.filter((name) => RegExp(`(?<![.\\w$])${name}(?![\\w$]|:)`).test(code))
+}
 
 describe('globals', () => {
   const browser = ['document', 'window', 'navigator', 'location', 'history', 'localStorage', 'sessionStorage', 'indexedDB', 'self', 'addEventListener', 'XMLHttpRequest']
