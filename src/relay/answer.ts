@@ -3,6 +3,7 @@
  * Invariant: none is ever cached, and none carries more than outcomes and codes.
  */
 import type { Answer, Refusal, Result } from '../contract.ts'
+import type { Settled } from './outcome.ts'
 
 /** What an answer says, for those who must not read it: a Response shows its body only once. */
 export interface Said {
@@ -40,19 +41,25 @@ export const refuse = (status: number, code: string, message: string, headers: R
 /** An answer without a body. */
 export const noContent = (headers: Record<string, string>): Response => respond(null, 204, headers)
 
+const toResult = ({ id, outcome }: Settled): Result =>
+  outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
+
+const longestWaitS = (settled: readonly Settled[]): number | undefined => {
+  const waits = settled.flatMap(({ outcome }) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
+  return waits.length ? Math.max(...waits) : undefined
+}
+
 /**
- * One result per event. Where every event is to be sent again the status is 503, so that nothing in between takes it for a success.
- * `retryAfterS` in seconds; `cookie` is a whole `Set-Cookie` value.
+ * One result per event, in order. Where every event is to be sent again the status is 503, so that nothing in between takes it for a success.
+ * `cookie` is a whole `Set-Cookie` value.
  */
-export const answerResults = (
-  results: Result[],
-  { retryAfterS, cookie }: { retryAfterS?: number | undefined; cookie?: string | undefined },
-): Response => {
-  const isAllRetry = results.every(({ outcome }) => outcome === 'retry')
-  const answer: Answer = { v: 1, results, ...(retryAfterS !== undefined && { retryAfter: retryAfterS }) }
+export const answerSettled = (settled: readonly Settled[], cookie: string | undefined): Response => {
+  const isAllRetry = settled.every(({ outcome }) => outcome.outcome === 'retry')
+  const retryAfter = longestWaitS(settled)
+  const answer: Answer = { v: 1, results: settled.map(toResult), ...(retryAfter !== undefined && { retryAfter }) }
   const headers = {
-    ...(isAllRetry && retryAfterS !== undefined && { 'Retry-After': String(retryAfterS) }),
+    ...(isAllRetry && retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
     ...(cookie !== undefined && { 'Set-Cookie': cookie }),
   }
-  return remember(respond(answer, isAllRetry ? 503 : 200, headers), { events: results.length })
+  return remember(respond(answer, isAllRetry ? 503 : 200, headers), { events: settled.length })
 }

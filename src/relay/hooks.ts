@@ -3,9 +3,8 @@
  * Invariant: a hook that throws or rejects costs nothing but one line; none hears a key, or anything of a person: ids and types are told where
  * they look like ids and types, and messages without what the event said.
  */
-import type { PristoEvent } from '../contract.ts'
 import { fail } from './given.ts'
-import type { Outcome } from './outcome.ts'
+import type { Settled } from './outcome.ts'
 import { isTypeName } from './redact.ts'
 import { isUuid } from './uuid.ts'
 
@@ -51,13 +50,6 @@ export interface Hooks {
   onDrop?: (drop: EventDrop) => void
   /** Each request that is answered. */
   onRequest?: (request: RequestAnswer) => void
-}
-
-/** What is settled of one event; `event` where it was valid. */
-export interface Settled {
-  id: string
-  event?: PristoEvent | undefined
-  outcome: Outcome
 }
 
 /** Calls code of the site; what it throws, or its promise rejects with, goes to `onFailure`. */

@@ -2,23 +2,23 @@
  * The relay: a page's batch in, one outcome per event out. Read this file first; every step of the work has a room of its own, and only this one wires them.
  * Invariant: nothing is thrown, every event of a well-formed batch has exactly one result, and no key, cookie or contact data leaves but to the Pristo API.
  */
-import { MAX_BODY_BYTES, MAX_EVENTS, type PristoEvent, type RejectCode, type Result } from '../contract.ts'
+import type { PristoEvent, RejectCode } from '../contract.ts'
 import { ackCookie } from './ack.ts'
 import { clientAddress } from './address.ts'
-import { answerResults, noContent, refuse, saidIn } from './answer.ts'
+import { answerSettled, noContent, refuse, saidIn } from './answer.ts'
+import { readBatch } from './batch.ts'
 import { createBreaker } from './breaker.ts'
-import { readText } from './bytes.ts'
 import { correctTime } from './clock.ts'
 import { createHashedStore, createMemoryStore, createOnce } from './dedupe.ts'
 import { createDeliver } from './deliver.ts'
 import { createFilter } from './filter.ts'
-import { callSafely, createHooks, type Settled } from './hooks.ts'
+import { callSafely, createHooks } from './hooks.ts'
 import { assignContact, createIdentify, type Claimant } from './identity.ts'
 import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
 import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
-import { retry, type Outcome } from './outcome.ts'
+import { retry, type Outcome, type Settled } from './outcome.ts'
 import { createRateLimits } from './rate.ts'
-import { parseContact, parseEnvelope, parseEvent, type Envelope } from './schema.ts'
+import { parseContact, parseEvent } from './schema.ts'
 import { createScript, isScriptRequest } from './script.ts'
 import { createSend } from './upstream.ts'
 
@@ -57,23 +57,6 @@ const rejected = (code: RejectCode, message: string): Outcome => ({ outcome: 're
 const idOf = (event: unknown): string => {
   const id: unknown = typeof event === 'object' && event !== null ? Reflect.get(event, 'id') : undefined
   return typeof id === 'string' && ECHO.test(id) ? id : ''
-}
-
-const toResult = ({ id, outcome }: Settled): Result => {
-  return outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
-}
-
-const longestWaitS = (settled: readonly Settled[]): number | undefined => {
-  const waits = settled.flatMap(({ outcome }) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
-  return waits.length ? Math.max(...waits) : undefined
-}
-
-const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // no JSON text means undefined, so this is no batch either
-  }
 }
 
 /**
@@ -123,23 +106,6 @@ export const createRelay = (options: RelayOptions): Relay => {
     }
   })
 
-  /** The request's batch, or the refusal that it deserves. */
-  const readBatch = async (request: Request): Promise<Envelope | Response> => {
-    const tooLarge = () => refuse(413, 'body_too_large', `more than ${MAX_BODY_BYTES} bytes`)
-    // NaN and lies are nothing to rely on: the bytes are counted anyway.
-    if (Number(request.headers.get('Content-Length')) > MAX_BODY_BYTES) return tooLarge()
-    const body = await readText(request.body, { maxBytes: MAX_BODY_BYTES, limitMs: limits.bodyMs })
-    if (body.kind === 'too_large') return tooLarge()
-    if (body.kind === 'too_slow') return refuse(408, 'body_too_slow', `the body took over ${limits.bodyMs} ms`)
-    if (body.kind === 'unreadable') return refuse(400, 'malformed', 'the body could not be read as UTF-8')
-    const json = parseJson(body.text)
-    if (json === undefined) return refuse(400, 'malformed', 'the body is not JSON')
-    const batch = parseEnvelope(json)
-    if (!batch.ok) return refuse(400, 'malformed', batch.reason)
-    const { length } = batch.value.events
-    return length > MAX_EVENTS ? refuse(413, 'too_many_events', `got ${length} events; allowed are ${MAX_EVENTS}`) : batch.value
-  }
-
   /** Keeps back what comes from contacts over their limit; none of a contact's events goes without the others. */
   const holdBack = async (judged: Judged[]): Promise<Judged[]> => {
     const waits = await rates.contacts(judged.flatMap(({ event, outcome }) => (event && !outcome ? [event.contact.id] : [])))
@@ -161,7 +127,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   }
 
   const handleBatch = async (request: Request, arrivedAt: number, context: RelayContext): Promise<Response> => {
-    const batch = await readBatch(request)
+    const batch = await readBatch(request, limits.bodyMs)
     if (batch instanceof Response) return batch
 
     const { isBot, judge } = filter(request)
@@ -185,10 +151,7 @@ export const createRelay = (options: RelayOptions): Relay => {
     const delivered = (await deliverInTime(events, arrivedAt, context)).values()
     const settled = admitted.map((item): Settled => ({ ...item, outcome: item.outcome ?? delivered.next().value ?? retry('deadline') }))
     hooks.events(settled)
-    const results = settled.map(toResult)
-    const storedIds = results.flatMap(({ id, outcome }) => (outcome === 'stored' ? [id] : []))
-    const cookie = batch.ack ? ackCookie(request, judged.map(({ id }) => id), storedIds) : undefined
-    return answerResults(results, { retryAfterS: longestWaitS(settled), cookie })
+    return answerSettled(settled, batch.ack ? ackCookie(request, settled) : undefined)
   }
 
   const handle = async (request: Request, arrivedAt: number, context: RelayContext): Promise<Response> => {

@@ -5,6 +5,7 @@
  */
 import { decode, encode } from 'jose/base64url'
 import { describeGiven, type Parsed } from './given.ts'
+import { isRecord } from './json.ts'
 
 /**
  * Keys by their `kid`; several at once during a rotation. A text is an HS256 secret, of at least 32 bytes of UTF-8. A JWK is an HS256 secret (`oct`),
@@ -59,9 +60,6 @@ const HS256 = { algorithms: ['HS256'], params: { name: 'HMAC', hash: 'SHA-256' }
 const ES256 = { algorithms: ['ES256'], params: { name: 'ECDSA', namedCurve: 'P-256' } }
 /** RFC 9864 renamed EdDSA on this curve in 2025; signers use either name. */
 const EDDSA = { algorithms: ['EdDSA', 'Ed25519'], params: { name: 'Ed25519' } }
-
-/** Whether a value is an object with named members. */
-export const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const refuse = (place: string, given: string, allowed: string): { ok: false; reason: string } => ({
   ok: false,

@@ -2,7 +2,7 @@
  * What can become of one event, and what an HTTP status says about it.
  * Invariant: only the API's own word about the event (`stored`, `rejected`) is final; everything else keeps the event.
  */
-import type { RejectCode, RetryCode } from '../contract.ts'
+import type { PristoEvent, RejectCode, RetryCode } from '../contract.ts'
 
 /** A {@link import('../contract.ts').Result} before it is given its event's id. */
 export type Outcome =
@@ -14,6 +14,13 @@ export type Outcome =
       /** Seconds that the API (or the open breaker) asks to wait; absent where it named none. */
       retryAfterS?: number
     }
+
+/** What is settled of one event; `event` where it was valid. */
+export interface Settled {
+  id: string
+  event?: PristoEvent | undefined
+  outcome: Outcome
+}
 
 /** The API stored the event. */
 export const stored: Outcome = { outcome: 'stored' }

@@ -7,7 +7,8 @@ import { decodeProtectedHeader, jwtVerify, type JWTPayload } from 'jose'
 import { JOSEAlgNotAllowed, JOSEError, JWSSignatureVerificationFailed, JWTClaimValidationFailed, JWTExpired } from 'jose/errors'
 import { MAX_TOKEN_CHARS, type Contact } from '../contract.ts'
 import { describeGiven, type Parsed } from './given.ts'
-import { isRecord, type VerifyKey, type VerifyKeys } from './keys.ts'
+import { isRecord } from './json.ts'
+import type { VerifyKey, VerifyKeys } from './keys.ts'
 
 /** What a token, or its absence, says of a request's sender. */
 export type Verdict =

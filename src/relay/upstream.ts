@@ -6,6 +6,7 @@
 import type { PristoEvent } from '../contract.ts'
 import type { Breaker } from './breaker.ts'
 import { readText } from './bytes.ts'
+import { isRecord, parseJson } from './json.ts'
 import { judgeStatus, retry, stored, type Outcome } from './outcome.ts'
 import { personalValues, redact } from './redact.ts'
 import { within } from './time.ts'
@@ -32,16 +33,6 @@ interface Reply {
   text: string | undefined
   /** Seconds that it asks to wait; looked up only where somebody will. */
   retryAfterS(): number | undefined
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
-
-const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // HTML or nothing at all: as much an answer as JSON of another shape
-  }
 }
 
 /** `Retry-After` in whole seconds (RFC 9110 §10.2.3: seconds or an HTTP date), undefined where it is absent or garbage. */

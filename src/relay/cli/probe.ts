@@ -3,6 +3,7 @@
  * Invariant: never throws; the key goes to the one URL given, follows no redirect, and is in no answer.
  */
 import { readText } from '../bytes.ts'
+import { isRecord, parseJson } from '../json.ts'
 import type { Fetch } from '../upstream.ts'
 
 /** What the API says of a key, and of itself. */
@@ -30,16 +31,6 @@ const LIMIT_MS = 10_000
 
 /** An error of the API has a few hundred bytes. */
 const MAX_BYTES = 65_536
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
-
-const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // a page of a proxy, say
-  }
-}
 
 /** PRISTO-API.md: 400 the event is invalid, 401 the key, 404 the population; the envelope's own status counts before that of HTTP. */
 const judge = (http: number, body: unknown): Verdict => {

@@ -5,6 +5,7 @@
 import type { JWK } from 'jose'
 import { decode } from 'jose/base64url'
 import { describeGiven } from '../given.ts'
+import { isRecord, parseJson } from '../json.ts'
 
 /** A key that can sign, and what the token's header says of it. */
 export interface SigningKey {
@@ -19,19 +20,15 @@ const SECRET_BYTES = 32
 
 const SIGNING = `a secret of at least ${SECRET_BYTES} bytes, or a JWK that can sign: oct (HS256), or private (with d) EC P-256 (ES256) or OKP Ed25519 (EdDSA)`
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
 const fail = (place: string, given: string, allowed: string): never => {
   throw new TypeError(`[pristo] ${place}: got ${given}; allowed is ${allowed}`)
 }
 
-const parseJson = (place: string, text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return fail(place, `${describeGiven(text)} that is not JSON`, 'JSON')
-  }
+const readJson = (place: string, text: string): unknown => {
+  const json = parseJson(text)
+  return json === undefined ? fail(place, `${describeGiven(text)} that is not JSON`, 'JSON') : json
 }
 
 const bytesOf = (text: string): Uint8Array => {
@@ -63,7 +60,7 @@ const kidOf = (given: unknown): unknown => (isRecord(given) ? given.kid : undefi
 /** The key of `PRISTO_IDENTITY_KEYS` that is called `kid`, or the only one. */
 const fromVariable = (text: string, kid: string | undefined): SigningKey => {
   const name = 'PRISTO_IDENTITY_KEYS'
-  const given = parseJson(name, text)
+  const given = readJson(name, text)
   const entries: [unknown, unknown][] = Array.isArray(given)
     ? given.map((jwk: unknown) => [kidOf(jwk), jwk])
     : Object.entries(isRecord(given) ? given : {})
@@ -77,7 +74,7 @@ const fromVariable = (text: string, kid: string | undefined): SigningKey => {
 
 /** The private JWK of a file, under its own kid or the one given. */
 const fromFile = (text: string, kid: string | undefined): SigningKey => {
-  const jwk = parseJson('--key', text)
+  const jwk = readJson('--key', text)
   const name = kid ?? kidOf(jwk)
   return isText(name)
     ? { kid: name, ...readKey('--key', jwk) }
