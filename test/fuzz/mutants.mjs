@@ -10,8 +10,8 @@ export const mutants = [
   },
   {
     name: 'rejected events are left out of the results',
-    file: 'src/relay/index.ts',
-    edits: [['settled.map(toResult)', "settled.map(toResult).filter(({ outcome }) => outcome !== 'rejected')"]],
+    file: 'src/relay/answer.ts',
+    edits: [['results: settled.map(toResult)', "results: settled.map(toResult).filter(({ outcome }) => outcome !== 'rejected')"]],
   },
   {
     name: "the API's message is repeated as it is",
