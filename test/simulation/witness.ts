@@ -12,7 +12,7 @@
  *    (or a day later) stored it, and when that request left, no answer saying `stored` had reached the browser, or what the
  *    browser had been told was destroyed (data cleared, cookies or `localStorage` denied, browser killed before they were on its
  *    disk), was the ack of a beacon that another tab cleared while the page that sent it waited, or one of more than five while
- *    the disk failed; or two tabs had it while the disk failed: one in memory, the other from its spill.
+ *    the disk failed; or two tabs had it while the disk failed: one in memory, the other from its spill or from what the disk had before.
  * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
@@ -156,6 +156,10 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     return page !== event.page && isAlive && at - Math.max(event.at, ...own.map((flight) => flight.at)) >= REQUEST_MS
   }
 
+  /** Whether two tabs had it while the disk failed: one in memory, and after its lease another from the first one's spill, or from what the disk had before. */
+  const hadTwo = (event: Tracked, by: number): boolean =>
+    Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some((flight) => flight.at <= by && isTakenOver(event, flight))
+
   const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
     const relay = last.relay as RelayProcess
     if (last.answer === 'lost' || (last.answer === 'on its way' && relay.isDead)) return
@@ -168,8 +172,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     const isUnheard = !device.hasKeepalive && candidates.every(({ page, at }) => event.flights.some((flight) => flight.page === page && flight.isExit && flight.at < at))
     // A failing disk leaves the five youngest acks.
     const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
-    // Without a disk, what a hidden tab spilled another one takes over after its lease, and the first one still has it in memory.
-    const isTwofold = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some((flight) => flight.at <= last.at && isTakenOver(event, flight))
+    const isTwofold = hadTwo(event, last.at)
     if (hasForgotten && isUnknown) return
     if (hasForgotten && (isDestroyed || isUnheard || isCrowded || isTwofold)) return void event.gaps.push(isDestroyed ? 'destroyed' : isUnheard ? 'beacon' : isCrowded ? 'acks' : 'spill')
     fail(
@@ -386,7 +389,8 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         // A killed browser may have forgotten both that it is stored and whose it is: then it waits for a contact, and is told to be stored.
         const isForgotten = damagedAt > event.at && left?.hasContact === false
         const isAcked = device.cookies.read().includes(ackMark(event.id)) // the next page takes it from there
-        if (event.stores.length && left && !isForgotten && !isAcked && !event.isTold.has('rejected')) fail('lost', `${event.name} is stored, and is still in the outbox`)
+        const isOurs = !hadTwo(event, time.now()) // by the tab that had it in memory, and may send it again
+        if (event.stores.length && left && isOurs && !isForgotten && !isAcked && !event.isTold.has('rejected')) fail('lost', `${event.name} is stored, and is still in the outbox`)
       }
     },
 
