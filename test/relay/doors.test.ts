@@ -8,6 +8,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { toWorker } from '../../src/relay/cloudflare.ts'
 import { optionsFromEnv } from '../../src/relay/env.ts'
 import { toExpressHandler } from '../../src/relay/express.ts'
+import { createSiteFront } from '../../src/relay/front.ts'
 import { toHonoHandler } from '../../src/relay/hono.ts'
 import type { Relay, RelayContext } from '../../src/relay/index.ts'
 import { toNextHandlers } from '../../src/relay/next.ts'
@@ -95,6 +96,22 @@ it('Cloudflare: one relay for each env, which waits with the context; a setting 
   expect([api.ids(), made]).toEqual([[uuid(1), uuid(1)], 2])
   await expect(post({ key: 'sk' })).rejects.toThrow('[pristo] apiKey: got a string of 2 characters')
   await expect(post({ key: 'sk' })).rejects.toThrow('[pristo] apiKey')
+})
+
+it('Cloudflare: the address is what the edge says, whatever else headers claim', async () => {
+  const headers = (address: string) => ({ ...FORGED, 'True-Client-IP': '203.0.113.9', 'CF-Connecting-IP': address })
+  const { relay, addresses } = createSpy()
+  const front = createSiteFront({ relay })
+  await front(new Request('https://shop.example/pristo', { headers: headers('198.51.100.1') }))
+  await front(new Request('https://shop.example/pristo', { headers: FORGED }))
+  expect(addresses).toEqual(['198.51.100.1', undefined])
+
+  const rateLimit = { address: { requests: 1, perS: 60 } }
+  const worker = toWorker(() => ({ apiKey: KEY, populationId: POPULATION, identity: 'page', rateLimit, fetch: createApi().fetch }))
+  const env = {}
+  const statusFor = async (address: string) =>
+    (await worker.fetch(request(makeBatch([makeEvent(1)]), { headers: headers(address) }), env, { waitUntil: () => undefined })).status
+  expect([await statusFor('198.51.100.1'), await statusFor('198.51.100.2'), await statusFor('198.51.100.1')]).toEqual([200, 200, 429])
 })
 
 it('the options of a Worker can be its variables', async () => {
