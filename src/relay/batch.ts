@@ -16,7 +16,7 @@ export const readBatch = async (request: Request, limitMs: number): Promise<Enve
   const body = await readText(request.body, { maxBytes: MAX_BODY_BYTES, limitMs })
   if (body.kind === 'too_large') return tooLarge()
   if (body.kind === 'too_slow') return refuse(408, 'body_too_slow', `the body took over ${limitMs} ms`)
-  if (body.kind === 'unreadable') return refuse(400, 'malformed', 'the body could not be read as UTF-8')
+  if (body.kind !== 'text') return refuse(400, 'malformed', 'the body could not be read as UTF-8')
   const json = parseJson(body.text)
   if (json === undefined) return refuse(400, 'malformed', 'the body is not JSON')
   const batch = parseEnvelope(json)

@@ -11,7 +11,9 @@ export type Read =
   | { kind: 'too_large' }
   /** Not complete within `limitMs`. */
   | { kind: 'too_slow' }
-  /** Broken off, read by somebody else before, or no UTF-8. */
+  /** Complete, but no UTF-8: what is none of it is `\uFFFD`. */
+  | { kind: 'mangled'; text: string }
+  /** Broken off, or read by somebody else before. */
   | { kind: 'unreadable' }
 
 /** Limits of one read: bytes as they arrive (not characters), and milliseconds for all of it; absent where somebody else ends it in time. */
@@ -27,6 +29,15 @@ const cancel = (reader: Reader): void => void reader.cancel().catch(() => undefi
 
 /** Without `stream: true` it keeps nothing from one text to the next. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })
+const lenient = new TextDecoder()
+
+const decode = (bytes: Uint8Array): Read => {
+  try {
+    return { kind: 'text', text: utf8.decode(bytes) }
+  } catch {
+    return { kind: 'mangled', text: lenient.decode(bytes) }
+  }
+}
 
 const collect = async (reader: Reader, maxBytes: number): Promise<Read> => {
   /** The first chunk itself, as most bodies have but one; from the second on a copy of all, so that a body in a thousand pieces weighs no more. */
@@ -34,7 +45,7 @@ const collect = async (reader: Reader, maxBytes: number): Promise<Read> => {
   let bytes = 0
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return { kind: 'text', text: utf8.decode(held.subarray(0, bytes)) }
+    if (done) return decode(held.subarray(0, bytes))
     if (bytes + value.byteLength > maxBytes) {
       cancel(reader)
       return { kind: 'too_large' }

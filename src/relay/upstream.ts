@@ -71,7 +71,7 @@ const textOf = async (response: Response): Promise<string | undefined> => {
   const isShort = length !== null && Number(length) <= MAX_ANSWER_BYTES && !response.headers.has('Content-Encoding')
   if (isShort) return response.text().catch(() => undefined)
   const body = await readText(response.body, { maxBytes: MAX_ANSWER_BYTES })
-  return body.kind === 'text' ? body.text : body.kind === 'too_large' ? '' : undefined
+  return 'text' in body ? body.text : body.kind === 'too_large' ? '' : undefined // no UTF-8 is an answer as well
 }
 
 /** `url` is complete; `keys` come newest first; `callMs` bounds one event's calls together, with all keys. */

@@ -23,6 +23,17 @@ describe('what the API answers', () => {
     expect(outcomes(await one(opaque))).toEqual(['upstream_config'])
   })
 
+  // Taken for broken off it would be sent again for ever, and stored each time.
+  it.each([
+    ['with its length', true],
+    ['in chunks', false],
+  ])('an answer %s that is no UTF-8 counts like any other', async (_, hasLength) => {
+    const latin1 = (text: string) => () =>
+      new Response(Buffer.from(text, 'latin1'), { status: 201, headers: hasLength ? { 'Content-Length': String(text.length) } : {} })
+    expect(outcomes(await one(latin1('{"ok":true,"status":201,"statusText":"créé"}')))).toEqual(['stored'])
+    expect(outcomes(await one(latin1('{"ok":false,"status":400,"statusText":"refusé"}')))).toEqual(['rejected'])
+  })
+
   it('no answer means unavailable', async () => {
     expect(outcomes(await one(() => Promise.reject(new TypeError('fetch failed'))))).toEqual(['unavailable'])
   })
