@@ -120,7 +120,10 @@ export const createRelay = (options: RelayOptions): Relay => {
     const deadline = new AbortController()
     const timer = setTimeout(() => deadline.abort(), Math.max(limits.deadlineMs - (now() - arrivedAt), MIN_WORK_MS))
     const delivery = deliver(events, deadline.signal)
-    context.waitUntil?.(delivery.settled)
+    callSafely(
+      () => context.waitUntil?.(delivery.settled),
+      (cause) => report('waitUntil failed; what outlasts the answer may be lost with it, and comes again', cause),
+    )
     const outcomes = await delivery.outcomes
     clearTimeout(timer)
     return outcomes

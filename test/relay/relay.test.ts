@@ -257,4 +257,15 @@ describe('any runtime', () => {
     }
     expect(outcomes(await send(relay, [makeEvent(1)], {}, {}, new Context()))).toEqual(['stored'])
   })
+
+  it('a waitUntil that throws, as that of Next does outside of a request, keeps nobody from the answer', async () => {
+    const { relay, logs } = setUp()
+    const context = {
+      waitUntil: () => {
+        throw new Error('called outside a request scope')
+      },
+    }
+    expect(outcomes(await send(relay, [makeEvent(1)], {}, {}, context))).toEqual(['stored'])
+    expect(logs).toEqual([expect.stringContaining('waitUntil failed')])
+  })
 })
