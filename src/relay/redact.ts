@@ -27,9 +27,16 @@ const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/
  */
 const EMAIL = /[^\s"'<>(),;:]{1,64}@[^\s"'<>(),;:]{1,255}/g
 
-/** The text without any of these, in any case, and without what looks like an email. Longest first: an email may begin with the contact's id. */
-export const redact = (text: string, secrets: readonly string[]): string =>
-  [...secrets]
+/**
+ * The text without any of these, in any case, and without what looks like an email. Longest first: an email may begin with the contact's id.
+ * An event of 64 KB has thousands of values, each of whose expressions costs 20 µs: only those that occur get one. (As capitals, since that
+ * is how an expression compares: https://tc39.es/ecma262/#sec-runtime-semantics-canonicalize-ch.)
+ */
+export const redact = (text: string, secrets: readonly string[]): string => {
+  const capitals = text.toUpperCase()
+  return secrets
+    .filter((secret) => capitals.includes(secret.toUpperCase()))
     .sort((a, b) => b.length - a.length)
     .reduce((clean, secret) => clean.replace(new RegExp(escapeRegExp(secret), 'gi'), '…'), text)
     .replace(EMAIL, '…')
+}

@@ -23,6 +23,9 @@ const MAX_ANSWER_BYTES = 65_536
 /** Enough for a sentence; the browser prints it. */
 const MAX_MESSAGE_CHARS = 200
 
+/** What is longer is no sentence (it may list thousands of fields), and would take long to search for what it repeats of the event. */
+const MAX_SEARCHED_CHARS = 2_000
+
 /** Bounds of `Retry-After`: 1 s to 1 h, as in the browser. */
 const MAX_RETRY_AFTER_S = 3600
 
@@ -59,7 +62,8 @@ const messageOf = (text: string | undefined, secrets: readonly string[]): string
   const body = parseJson(text ?? '')
   const error = isRecord(body) ? body.error : undefined
   const message = isRecord(error) ? error.message : undefined
-  return typeof message === 'string' ? redact(message, secrets).slice(0, MAX_MESSAGE_CHARS) : undefined
+  if (typeof message !== 'string' || message.length > MAX_SEARCHED_CHARS) return undefined
+  return redact(message, secrets).slice(0, MAX_MESSAGE_CHARS)
 }
 
 /**

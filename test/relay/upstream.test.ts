@@ -1,5 +1,5 @@
 // @vitest-environment node
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CANARY_EMAIL, created, failed, KEY, makeEvent, never, NOW, OLD_KEY, outcomes, send, setUp, until, type Script } from './harness.ts'
 
 const one = (script: Script) => send(setUp(script).relay, [makeEvent(1)])
@@ -83,6 +83,7 @@ describe('why an event was rejected', () => {
 
   it('is at most 200 characters, and absent where there is none', async () => {
     expect(await why(() => failed(400, 'x'.repeat(300)))).toMatchObject({ message: 'x'.repeat(200) })
+    expect(await why(() => failed(400, 'x'.repeat(2_001)))).not.toHaveProperty('message')
     expect(await why(() => new Response('<html>', { status: 400 }))).not.toHaveProperty('message')
     expect(await why(() => Response.json({ error: { message: { deep: 1 } } }, { status: 400 }))).not.toHaveProperty('message')
   })
@@ -90,6 +91,23 @@ describe('why an event was rejected', () => {
   it('repeats neither the key nor the contact', async () => {
     const message = `key ${KEY.toUpperCase()} may not write u_42 <${CANARY_EMAIL}>`
     expect(await why(() => failed(400, message))).toMatchObject({ message: 'key … may not write … <…>' })
+  })
+
+  it('is found without an expression for each of the thousands of values that an event can have', async () => {
+    let made = 0
+    class Counted extends RegExp {
+      constructor(pattern: string, flags: string) {
+        super(pattern, flags)
+        made++
+      }
+    }
+    vi.stubGlobal('RegExp', Counted)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    const customFields = Object.fromEntries(Array.from({ length: 3_000 }, (_, n) => [`k-${n}`, `v${n}`]))
+    const { relay } = setUp(() => failed(400, 'unknown custom field: K-1234'))
+    const heard = await send(relay, [makeEvent(1, { customFields })])
+    expect(heard.results[0]).toMatchObject({ message: 'unknown custom field: …' })
+    expect(made).toBeLessThan(10)
   })
 
   it('repeats no rest of an email that begins with the contact id', async () => {
