@@ -1,9 +1,9 @@
 /**
  * Whether events that come now have a chance to be delivered.
- * Invariant: not ready before it listens, once it stops, and while the API's last word was that a setting of ours is wrong.
+ * Invariant: not ready before it listens, once it stops, and while the API says that a setting of ours is wrong.
  *
- * Who is asked about in readiness gets no traffic when the answer is no, so that no event could ever say that the setting is mended:
- * the API is asked itself then, by the way of the question and at most every 10 s.
+ * An event's outcome raises no more than a doubt: 404 may also mean its contact, whom anybody can make up (PRISTO-API.md). And who is not
+ * ready gets no events, so that none could ever say that the setting is mended. So the API is asked itself, at most every 10 s.
  */
 import type { RelayOptions } from '../index.ts'
 
@@ -34,21 +34,23 @@ const ASK_EVERY_MS = 10_000
 /** `ask` resolves to whether the API takes one of the keys; it must not reject. `now` in milliseconds. */
 export const createReadiness = ({ ask, now }: { ask: () => Promise<boolean>; now: () => number }): Readiness => {
   let phase: 'starting' | 'running' | 'stopping' = 'starting'
+  let isDoubted = false
   let isRefused = false
   let askedAt = -Infinity
 
-  const askAgain = async (): Promise<void> => {
-    if (Math.abs(now() - askedAt) < ASK_EVERY_MS) return
+  const resolveDoubt = async (): Promise<void> => {
+    if (!isDoubted || Math.abs(now() - askedAt) < ASK_EVERY_MS) return
     askedAt = now()
-    if (await ask()) isRefused = false
+    isDoubted = isRefused = !(await ask())
   }
 
   const reason = (): Unready | undefined => (phase === 'running' ? (isRefused ? 'upstream_config' : undefined) : phase)
 
   return {
     onOutcome: ({ outcome, code }) => {
-      if (code === 'upstream_config') isRefused = true
-      else if (outcome === 'stored') isRefused = false
+      if (code === 'upstream_config') isDoubted = true
+      else if (outcome === 'stored') isDoubted = isRefused = false
+      void resolveDoubt()
     },
     started: () => {
       if (phase === 'starting') phase = 'running'
@@ -57,8 +59,8 @@ export const createReadiness = ({ ask, now }: { ask: () => Promise<boolean>; now
       phase = 'stopping'
     },
     state: () => {
+      void resolveDoubt()
       const why = reason()
-      if (why === 'upstream_config') void askAgain()
       return why ? { ready: false, reason: why, message: MESSAGES[why] } : { ready: true }
     },
   }

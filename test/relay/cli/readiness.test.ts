@@ -29,6 +29,7 @@ it('asks the API itself, at most every 10 s, as a relay that is not ready gets n
   expect(state().ready).toBe(true)
   expect(asked).toEqual([])
   onOutcome(REFUSED)
+  await settle()
   for (let probe = 0; probe < 4; probe++, pass(2_500)) {
     expect(state()).toMatchObject({ ready: false, reason: 'upstream_config' })
     await settle()
@@ -40,12 +41,27 @@ it('asks the API itself, at most every 10 s, as a relay that is not ready gets n
   expect(asked).toEqual([1_000_000, 1_010_000])
 })
 
-it('hears nothing about the settings where an event is refused for what it holds, or the API is down', () => {
+it('stays ready where the API takes the key after all: anybody can send an event whose contact it does not know', async () => {
+  const { state, onOutcome, asked, pass } = setUp([true, true, false])
+  for (let n = 0; n < 2; n++, pass(10_000)) {
+    onOutcome(REFUSED)
+    await settle()
+    onOutcome(REFUSED)
+    expect(state()).toEqual({ ready: true })
+  }
+  expect(asked).toEqual([1_000_000, 1_010_000])
+  state() // the doubt that came within the 10 s is not forgotten
+  await settle()
+  expect(state().ready).toBe(false)
+})
+
+it('hears nothing about the settings where an event is refused for what it holds, or the API is down', async () => {
   const { state, onOutcome } = setUp()
   onOutcome({ id: '1', outcome: 'rejected', code: 'invalid_event', status: 400 })
   onOutcome({ id: '1', outcome: 'retry', code: 'unavailable' })
   expect(state().ready).toBe(true)
   onOutcome(REFUSED)
+  await settle()
   onOutcome({ id: '1', outcome: 'retry', code: 'unavailable' })
   onOutcome({ id: '1', outcome: 'rejected', code: 'contact_mismatch' })
   expect(state().ready).toBe(false)

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { startPristoApi, type PristoApi } from '../../support/pristo-api.ts'
 import { CANARY_EMAIL, KEY, makeBatch, makeEvent, uuid } from '../harness.ts'
 import { buildCommand, type Run } from './process.ts'
@@ -84,8 +84,9 @@ describe('pristo-relay serve', () => {
     expect(await relay.run.line(({ level }) => level === 'error')).toMatchObject({
       message: expect.stringMatching(/^the Pristo API answered 401: check apiKey/),
     })
-    const { status, text } = await ask('/readyz')
-    expect([status, JSON.parse(text)]).toMatchObject([503, { ready: false, reason: 'upstream_config' }])
+    // It has asked the API meanwhile, in its own time.
+    await vi.waitFor(async () => expect(JSON.parse((await ask('/readyz')).text)).toMatchObject({ ready: false, reason: 'upstream_config' }))
+    expect((await ask('/readyz')).status).toBe(503)
     expect(await read('pristo_relay_ready')).toBe(0)
     expect((await ask('/healthz')).status).toBe(200)
     api.fail({ status: 500, times: 1 })
