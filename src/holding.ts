@@ -97,7 +97,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const held = new Map<string, StoredRecord>()
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
-  let leased = new WeakSet<StoredRecord>() // on disk, where others find them: the lease counts
+  let leased = new WeakSet<StoredRecord>() // on disk or spilled, where others find them: the lease counts
   let shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
   let isWriteDue = false
@@ -142,13 +142,20 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     // A page that goes gives them away: this one, back from the cache, finds them where the next one does.
     const flownMs = Date.now() + LEASE_MS
     const given = isGone ? records.map((record) => ({ ...record, due: flying.has(record.event.id) ? flownMs : 0 })) : records
-    if (records[0] && page.write(SPILL + Math.random(), given) && isGone) for (const { event } of records) held.delete(event.id)
+    if (records[0] && page.write(SPILL + Math.random(), given)) for (const record of records) isGone ? held.delete(record.event.id) : leased.add(record)
     // A denial that the disk has not carried out is the next page's to carry out.
     if (identity.deniedAt) page.write(DENIAL, identity.deniedAt)
   }
 
+  /** What is in memory only may have waited there for consent: its lease begins when it is sent or written. */
+  const renew = (): void => {
+    const due = Date.now() + LEASE_MS
+    for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held.set(record.event.id, { ...record, due })
+  }
+
   const write = async (): Promise<void> => {
     isWriteDue = false
+    renew()
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
     const isWritten = await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record]))
@@ -287,9 +294,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     sync,
     take: (count, bytes) => {
       reviewAll()
-      const due = Date.now() + LEASE_MS
+      renew()
       const cookies = page.cookies()
-      for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held.set(record.event.id, { ...record, due })
       return ours(REQUEST_MS)
         .filter(
           (record) =>

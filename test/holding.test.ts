@@ -92,6 +92,18 @@ describe('a new event', () => {
     expect(await onDisk()).toEqual([1, 2])
   })
 
+  it('that waited in memory longer than a lease is written with a lease that begins', async () => {
+    const { openTab } = arrange()
+    const tab = openTab()
+    tab.page.hidden = true // it is written by a timer
+    tab.add(makeNth(1))
+    vi.setSystemTime(Date.now() + 16_000)
+    await settle()
+    const other = openTab()
+    await other.sync(40)
+    expect([other.takeAll(), tab.takeAll()]).toEqual([[], [1]])
+  })
+
   it('shares one write with the others of its task', async () => {
     const { outbox, openTab, onDisk } = arrange()
     const put = vi.spyOn(outbox, 'put')
@@ -988,6 +1000,17 @@ describe('a spill of a tab that lives', () => {
     vi.advanceTimersByTime(LEASE_MS)
     await other.sync(40)
     expect([other.takeAll(), spilled()]).toEqual([[1], []])
+  })
+
+  it('is that tab’s for its lease only: afterwards another one may have sent it', async () => {
+    const { tab, openTab } = hideOne()
+    tab.land(1, { due: Date.now() })
+    tab.spill()
+    vi.advanceTimersByTime(LEASE_MS)
+    const other = openTab()
+    await other.sync(40)
+    tab.page.hidden = false
+    expect([other.takeAll(), tab.takeAll()]).toEqual([[1], []])
   })
 
   it('is replaced by that tab’s next one: they do not pile up where there is no disk', async () => {

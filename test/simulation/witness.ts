@@ -13,7 +13,7 @@
  *    browser had been told was destroyed (data cleared, cookies or `localStorage` denied, browser killed before they were on its
  *    disk), was the ack of a beacon that another tab cleared while the page that sent it waited, or one of more than five while
  *    the disk failed; or two tabs had it while the disk failed: one in memory, the other from its spill or from what the disk had before.
- * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed, its
+ * 3. **in two requests**: no event leaves again within a request's time while it is on its way, unless the disk failed since it was tracked, its
  *    data was cleared, the browser was killed or the clock jumped; within one page never.
  *    **sent again**: a page that has read that an event is stored never sends it again, whatever the disk says.
  * 4. **overtaken**: a page that is seen sends no event while an earlier one of its own and of the same contact waits and is not
@@ -156,9 +156,11 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     return page !== event.page && isAlive && at - Math.max(event.at, ...own.map((flight) => flight.at)) >= REQUEST_MS
   }
 
+  const hasDiskFailedSince = (event: Tracked): boolean => Math.max(diskBrokeAt, device.disk.healthySince()) > event.at
+
   /** Whether two tabs had it while the disk failed: one in memory, and after its lease another from the first one's spill, or from what the disk had before. */
   const hadTwo = (event: Tracked, by: number): boolean =>
-    Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && event.flights.some((flight) => flight.at <= by && isTakenOver(event, flight))
+    hasDiskFailedSince(event) && event.flights.some((flight) => flight.at <= by && isTakenOver(event, flight))
 
   const judgeSecond = (event: Tracked, last: Stored, next: Stored, candidates: Flight[]): void => {
     const relay = last.relay as RelayProcess
@@ -171,7 +173,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
     // Nobody answers a page that lives on after a beacon: another tab may have read the ack and cleared it.
     const isUnheard = !device.hasKeepalive && candidates.every(({ page, at }) => event.flights.some((flight) => flight.page === page && flight.isExit && flight.at < at))
     // A failing disk leaves the five youngest acks.
-    const isCrowded = Math.max(diskBrokeAt, device.disk.healthySince()) > event.at && ackedAt.filter((at) => at > event.knownAt).length >= 5
+    const isCrowded = hasDiskFailedSince(event) && ackedAt.filter((at) => at > event.knownAt).length >= 5
     const isTwofold = hadTwo(event, last.at)
     if (hasForgotten && isUnknown) return
     if (hasForgotten && (isDestroyed || isUnheard || isCrowded || isTwofold)) return void event.gaps.push(isDestroyed ? 'destroyed' : isUnheard ? 'beacon' : isCrowded ? 'acks' : 'spill')
@@ -230,7 +232,7 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         if (event.readBy.has(flight.page)) fail('sent again', `${event.name} left with request ${flight.nth} although its page had read that it is stored`)
         for (const other of event.flights) {
           const isOnItsWay = !other.isOver && now - other.at < REQUEST_MS
-          const isExcused = !isDiskSound() || damagedAt > event.at || clockMovedAt > now - 30_000
+          const isExcused = !isDiskSound() || damagedAt > event.at || clockMovedAt > now - 30_000 || hasDiskFailedSince(event)
           if (isOnItsWay && (other.page === flight.page || !isExcused)) {
             fail('in two requests', `${event.name} left with request ${flight.nth} ${Math.round(now - other.at)} ms after request ${other.nth}, which was still on its way`)
           }
