@@ -139,6 +139,7 @@ describe('no hook hears anything of a person, nor a key', () => {
     ['a type that is an email', () => failed(400, `no type ${STRANGER}`), { ...event, type: STRANGER }],
     ['a type that is a telephone number', () => failed(400, 'no type +49157001234'), { ...event, type: '+49157001234' }],
     ['an id that is an email', created, { ...event, id: STRANGER }],
+    ['an id that is a telephone number', created, { ...event, id: '49157001234' }],
     ['a field that is an email', () => failed(400, `no field ${STRANGER}`), { ...event, customFields: { [STRANGER]: '1' } }],
     ['a foreign field', created, { ...event, [STRANGER]: STRANGER }],
   ])('%s', async (_, script, given) => {

@@ -198,6 +198,23 @@ describe('time', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it('an upload takes its time from the 8 s', async () => {
+    let at = NOW
+    const { relay, api } = setUp(() => never(), { now: () => at })
+    const bytes = new TextEncoder().encode(JSON.stringify(makeBatch([makeEvent(1)])))
+    const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+      at += 5_000
+      controller.enqueue(bytes)
+      controller.close()
+    }
+    const body = new ReadableStream({ pull }, { highWaterMark: 0 })
+    const headers = { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin' }
+    const answer = relay(new Request('https://shop.example/pristo', Object.assign({ method: 'POST', headers, body }, { duplex: 'half' })))
+    await until(() => api.calls.length === 1)
+    await vi.advanceTimersByTimeAsync(3_000)
+    expect(outcomes(await read(await answer))).toEqual(['in_flight'])
+  })
+
   it('an upload that took all the time still gets a second of work', async () => {
     let at = NOW
     let finish = (): void => undefined
