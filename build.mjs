@@ -27,9 +27,9 @@ const root = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url)) // `
  */
 
 /**
- * Every bundle of the package. The tag's limit is the 3 072 of DESIGN.md, "Budgets", and what the promise costs beyond it:
- * each part of it is 10 to 60 bytes (the closing note of issue 3 has the table). The ES module has what the script tag has,
- * and the no-op for servers and the loader of direct mode besides.
+ * Every bundle of the package. The tag's limit is the 3 072 of DESIGN.md, "Budgets", and what the promise and tokens cost
+ * beyond it (CHANGELOG.md): each part of that is 10 to 60 bytes. The ES module has what the script tag has, and the no-op for
+ * servers and the loader of direct mode besides. The relay's limit is that of an edge runtime, as "Budgets" has it, with zod and jose.
  * @type {readonly Bundle[]}
  */
 export const bundles = [
@@ -205,6 +205,18 @@ export const packagesIn = (meta) => [
 ]
 
 /**
+ * The licences of packages that are inside bundles: who passes on their code passes these on with it (MIT, Apache-2.0).
+ * @param {string[]} names
+ */
+const licencesOf = (names) =>
+  names.map((name) => {
+    const folder = join(root, 'node_modules', name)
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.(md|txt))?$/i.test(entry))
+    if (!file) throw new Error(`${name} has no licence file, and is inside a bundle`)
+    return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`
+  })
+
+/**
  * What is wrong with a bundle, one line each; empty where nothing is.
  * @param {Bundle} bundle
  * @param {number} brotli bytes
@@ -220,7 +232,7 @@ export const judge = ({ out, part, limit = Infinity }, brotli, meta) => [
 
 /**
  * Builds all bundles into `dist`, without declarations.
- * @returns {Promise<{ bundle: Bundle, size: ReturnType<typeof weigh>, code: Uint8Array, faults: string[] }[]>}
+ * @returns {Promise<{ bundle: Bundle, size: ReturnType<typeof weigh>, code: Uint8Array, packages: string[], faults: string[] }[]>}
  */
 export const build = () =>
   Promise.all(
@@ -230,7 +242,7 @@ export const build = () =>
       for (const { path, contents } of files) writeFileSync(path, contents)
       const code = files.find(({ path }) => path.endsWith('.js'))?.contents ?? new Uint8Array()
       const size = weigh(code)
-      return { bundle: one, size, code, faults: judge(one, size.brotli, meta) }
+      return { bundle: one, size, code, packages: packagesIn(meta), faults: judge(one, size.brotli, meta) }
     }),
   )
 
@@ -263,6 +275,8 @@ const main = async () => {
   const faults = built.flatMap(({ faults }) => faults)
   for (const fault of faults) console.error(`build: ${fault}`)
   if (faults.length) process.exitCode = 1
+  const packages = [...new Set(built.flatMap(({ packages }) => packages))].sort()
+  writeFileSync(join(root, 'dist/LICENSES.txt'), licencesOf(packages).join(`\n${'-'.repeat(80)}\n\n`))
   declare()
 }
 

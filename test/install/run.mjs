@@ -120,6 +120,14 @@ const tests = {
     assert.equal(compile(subpaths, ['node']), '')
     assert.equal(compile(subpaths.filter((path) => !/\/(node|express)$/.test(path)), []), '')
   },
+  'the licence of each package whose code is inside ours comes with it': () => {
+    const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'))
+    const licences = readFileSync(join(image.cwd, 'node_modules/pristo/dist/LICENSES.txt'), 'utf8')
+    const maps = ['index.js', 'relay/index.js', 'relay/node.js', 'relay/cli.js'].map((name) => readFileSync(`dist/${name}.map`, 'utf8'))
+    const names = Object.keys(packages).flatMap((path) => (maps.some((map) => map.includes(`/${path}/`)) ? [path.replace('node_modules/', '')] : []))
+    assert(names.includes('zod') && names.includes('idb-keyval'))
+    for (const name of names) assert.match(licences, RegExp(`^${name}\n`, 'm'))
+  },
   'npx finds the command, and what it serves delivers an event': async () => {
     assert.equal(execFileSync('npx', ['pristo-relay', '--version'], { cwd: image.cwd, env, encoding: 'utf8' }).trim(), manifest.version)
     const { where, stop, ended } = await start(['npx', 'pristo-relay', 'serve'], { cwd: image.cwd, env })
