@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config'
 import { makeTag } from './build.mjs'
 
+/** These build bundles, start processes or workerd: a step of their own in `npm test` (test/built.config.ts), so that all others run at every save. */
+export const BUILT = ['boundaries', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
+
 export default defineConfig({
   // As the build does it for `src/relay/tag.ts`, but with a script that need not be built first.
   define: { PRISTO_TAG: JSON.stringify(makeTag(new TextEncoder().encode('/* as the build would */ console.log("é")'))) },
@@ -11,9 +14,9 @@ export default defineConfig({
     projects: [
       // Files share a thread's modules: half of the time, so that it runs at every save. Only fake-indexeddb must
       // not meet another file's fake clock.
-      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: ['test/outbox.test.ts'], isolate: false } },
+      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: ['test/outbox.test.ts', ...BUILT], isolate: false } },
       { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ['test/outbox.test.ts'] } },
-      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts'], isolate: false } },
+      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts'], exclude: BUILT, isolate: false } },
     ],
   },
 })

@@ -127,9 +127,10 @@ const reconcile = (ok, counts) => {
   return ok || counts.failed ? counts : { ...counts, failed: 1 }
 }
 
-const testUnits = async () => {
-  const report = join(reports, 'unit.json')
-  const ok = await runNode('vitest/vitest.mjs', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`])
+/** @param {string} config @returns {Promise<Tally>} */
+const testUnits = async (config) => {
+  const report = join(reports, `${config.replaceAll('/', '.')}.json`)
+  const ok = await runNode('vitest/vitest.mjs', ['run', '--config', config, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`])
   const json = readJson(report)
   return reconcile(ok, json && { passed: json.numPassedTests, failed: json.numFailedTests, skipped: json.numPendingTests + json.numTodoTests })
 }
@@ -148,7 +149,8 @@ const runSteps = async (untested) => {
   const tallies = {
     build: one(await run('node', ['build.mjs'])),
     types: one(await runNode('typescript/bin/tsc', ['--noEmit'])),
-    unit: await testUnits(),
+    unit: await testUnits('vitest.config.ts'),
+    built: await testUnits('test/built.config.ts'),
     contract: await runCounted('test/contract/run.mjs'),
     install: await runCounted('test/install/run.mjs'),
     simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { createRelay, type RelayOptions } from '../../src/relay/index.ts'
-import { toNodeHandler } from '../../src/relay/node.ts'
+import { answerIncoming } from '../../src/relay/incoming.ts'
 import { makeBatch, makeEvent, uuid } from '../relay/harness.ts'
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
@@ -14,11 +14,11 @@ import { expect, test } from './fixtures.ts'
 /** A relay on a port, and so an origin, of its own; `heard` has the name of each attempt, its method, and the status of its answer. */
 const startRelay = async (site: Site, options: Partial<RelayOptions> = {}) => {
   const { apiKey, populationId, url } = site.api
-  const handle = toNodeHandler(createRelay({ apiKey, populationId, baseUrl: url, identity: 'page', ...options }))
+  const relay = createRelay({ apiKey, populationId, baseUrl: url, identity: 'page', ...options })
   const heard: string[] = []
   const listener: RequestListener = (request, response) => {
     response.once('finish', () => heard.push(`${new URL(request.url ?? '', url).search.slice(1)}: ${request.method} ${response.statusCode}`))
-    void handle(request, response)
+    void answerIncoming(relay, request, response, { address: request.socket.remoteAddress })
   }
   const server = createServer(listener).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,0 +1,8 @@
+import { defineConfig } from 'vitest/config'
+import units, { BUILT } from '../vitest.config.ts'
+
+/** What is too slow for every save; the rest is as it is for the units. */
+export default defineConfig({
+  define: units.define ?? {},
+  test: { restoreMocks: true, pool: 'threads', include: BUILT, environment: 'node', isolate: false },
+})
