@@ -84,7 +84,7 @@ const startWorkerd = async (contents, bindings) => {
 const compile = async (outdir) => {
   const common = { absWorkingDir: root, outdir, bundle: true, minify: true, target: 'es2022', outExtension: { '.js': '.mjs' }, format: /** @type {const} */ ('esm') }
   await Promise.all([
-    esbuild.build({ ...common, entryPoints: { node: here('node.ts'), door: 'src/relay/node.ts' }, splitting: true, platform: 'node', packages: 'external' }),
+    esbuild.build({ ...common, entryPoints: { node: here('node.ts'), door: 'src/relay/node.ts' }, splitting: true, platform: 'node', packages: 'external', define: { PRISTO_TAG: 'undefined' } }), // the door serves the tag as well, which nobody asks for here
     esbuild.build({ ...common, entryPoints: { worker: here('worker.ts') }, platform: 'neutral', mainFields: ['module', 'main'] }),
   ])
 }
