@@ -78,6 +78,21 @@ const textOf = async (response: Response): Promise<string | undefined> => {
   return 'text' in body ? body.text : body.kind === 'too_large' ? '' : undefined // no UTF-8 is an answer as well
 }
 
+/** A call of the API, whose `X-Request-Id` is `id`: nothing of the visitor's request goes with it. */
+export const makeCall = ({ key, id, body, signal }: { key: string; id: string; body: string; signal: AbortSignal }): RequestInit => ({
+  method: 'POST',
+  headers: {
+    'Content-Type': 'application/json',
+    Accept: 'application/json',
+    'User-Agent': 'pristo-relay',
+    'X-API-Key': key,
+    'X-Request-Id': id,
+  },
+  body,
+  redirect: 'manual', // undici (Node 20) followed a 307 to another host and took X-API-Key along (measured 2026-11)
+  signal,
+})
+
 /** `url` is complete; `keys` come newest first; `callMs` bounds one event's calls together, with all keys. */
 export const createSend = ({
   fetch,
@@ -100,19 +115,8 @@ export const createSend = ({
 
   const call = async (event: PristoEvent, key: string, signal: AbortSignal): Promise<Reply> => {
     const { type, occurredAt, contact, customFields } = event
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'Content-Type': 'application/json',
-        Accept: 'application/json',
-        'User-Agent': 'pristo-relay',
-        'X-API-Key': key,
-        'X-Request-Id': event.id,
-      },
-      body: JSON.stringify({ type, occurredAt, contact, ...(customFields && { customFields }) }),
-      redirect: 'manual', // undici (Node 20) followed a 307 to another host and took X-API-Key along (measured 2026-11)
-      signal,
-    })
+    const body = JSON.stringify({ type, occurredAt, contact, ...(customFields && { customFields }) })
+    const response = await fetch(url, makeCall({ key, id: event.id, body, signal }))
     return {
       status: response.status,
       text: await textOf(response),

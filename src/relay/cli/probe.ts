@@ -4,7 +4,7 @@
  */
 import { readText } from '../bytes.ts'
 import { isRecord, parseJson } from '../json.ts'
-import type { Fetch } from '../upstream.ts'
+import { makeCall, type Fetch } from '../upstream.ts'
 
 /** What the API says of a key, and of itself. */
 export type Verdict =
@@ -54,19 +54,7 @@ const reasonOf = (error: unknown): string => {
 /** `url` is complete, with the population. */
 export const probe = async ({ fetch, url, key }: { fetch: Fetch; url: string; key: string }): Promise<Answer> => {
   try {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'Content-Type': 'application/json',
-        Accept: 'application/json',
-        'User-Agent': 'pristo-relay',
-        'X-API-Key': key,
-        'X-Request-Id': crypto.randomUUID(),
-      },
-      body: '{}',
-      redirect: 'manual',
-      signal: AbortSignal.timeout(LIMIT_MS),
-    })
+    const response = await fetch(url, makeCall({ key, id: crypto.randomUUID(), body: '{}', signal: AbortSignal.timeout(LIMIT_MS) }))
     const body = await readText(response.body, { maxBytes: MAX_BYTES, limitMs: LIMIT_MS })
     const dateMs = Date.parse(response.headers.get('Date') ?? '')
     return {
