@@ -104,9 +104,11 @@ test('a denial erases the cookies', async ({ site, open }) => {
 test('before consent the cookies are neither read nor erased; with it they count', async ({ site, open }) => {
   const page = await open()
   await identify(page)
+  site.relayFault({ mode: 'late-answer', delayMs: 500 }) // a page that lives to read its answer clears the cookie
   await trackCount(page, 1)
   await page.goto(`${site.url}/blank`)
   await acknowledged(page, 1)
+  site.relayFault(null)
   site.restartRelay()
   site.serve('/', html(LATER + MODULE))
   await page.goto(`${site.url}/`)
