@@ -8,6 +8,9 @@ import type { TrackedEvent } from './event.ts'
 /** Ack cookies that a failing disk may leave: of 400 bytes at most each, they ride on every request of the site. */
 const MAX_LEFT = 5
 
+/** A cookie of every page: as long as it is there no ack is cleared, since somebody may look for it. A denial erases it as it erases them. */
+export const HELD_ACKS = ACK_COOKIE + 'held'
+
 /** Whether an ack among these cookies says that the event is stored. */
 export const isAcked = ({ id }: TrackedEvent, cookies: string): boolean =>
   RegExp(`${ACK_COOKIE}\\w+=(\\w{${ACK_MARK_CHARS}})*${ackMark(id)}`).test(cookies)

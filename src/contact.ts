@@ -63,7 +63,8 @@ export const createIdentity = (page: Page): Identity => {
 
   const adopt = (found: unknown): void => {
     const { rev = 0, epoch = 0, known }: Partial<Visitor> = Object(found)
-    const isLater = rev > Math.max(visitor.rev, identity.deniedAt) || (known && rev === visitor.rev)
+    if (rev < identity.deniedAt) return
+    const isLater = rev > visitor.rev || (known && rev === visitor.rev)
     const latest = isLater ? (found as Visitor) : visitor // our own words: nobody else writes them
     visitor = { ...latest, epoch: Math.max(epoch, visitor.epoch) } // a logout stays one, whoever was named since
   }

@@ -3,7 +3,7 @@
  * Invariants: a tab sends only what it alone may send for longer than a request can take. Memory changes first, and the
  * disk follows by `sync()`; what was final once for this tab is never sent or stored by it again.
  */
-import { ackNames, isAcked, uselessAcks } from './acks.ts'
+import { ackNames, HELD_ACKS, isAcked, uselessAcks } from './acks.ts'
 import type { Identity, Visitor } from './contact.ts'
 import { MAX_AGE_DAYS } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
@@ -101,7 +101,6 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   let shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
   let isWriteDue = false
-  let acksUntil = 0 // until then ack cookies stay
   let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
   /** Whether nobody else may touch it for so long; for ever: what is in memory only. */
@@ -120,6 +119,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const share = (record: StoredRecord): void => {
     shared.add(record)
     leased.add(record)
+    everGiven.add(record.event.id) // by whoever wrote it
   }
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
@@ -158,8 +158,11 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     renew()
     let records: StoredRecord[] = []
     // As they are by then: a reset() may have come after the track().
-    const isWritten = await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record]))
-    if (isWritten) records.forEach(share)
+    if (!(await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record])))) return
+    // An edit that was under way when they were handed over came first: what it wrote of them is overwritten.
+    const overwritten = records.filter((record) => shared.delete(held.get(record.event.id) ?? record))
+    records.forEach(share)
+    if (overwritten[0]) await sync(0)
   }
 
   /** The visitor may have been named in this very task. */
@@ -182,8 +185,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const add = (record: StoredRecord): void => {
       const { event, due } = record
       const isKnown = isAcked(event, cookies)
-      // Whoever sent it may live and wait for an answer: the cookie stays for them as long as they may.
-      if (isKnown && !held.has(event.id) && !done.has(event.id)) acksUntil = Math.max(acksUntil, due)
+      // Whoever sent it may live and wait for an answer: no page clears the cookie as long as they may.
+      if (isKnown && leftMs(due) && !held.has(event.id) && !done.has(event.id)) page.mark(HELD_ACKS, LEASE_MS / 1_000)
       if (isKnown || done.has(event.id)) {
         end(event, 'stored')
         writes.set(event.id, undefined)
@@ -275,7 +278,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }
-    const isKept = !sweep.deniedAt && leftMs(acksUntil)
+    const isKept = !sweep.deniedAt && page.cookies().includes(HELD_ACKS)
     const acks = isKept ? [] : sweep.deniedAt || isWritten ? sweep.acks : uselessAcks(sweep.acks, [...done].filter((id) => !everGiven.has(id)))
     ;[...sweep.spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()

@@ -13,6 +13,8 @@ export interface Page {
   write(key: string, value: unknown): unknown
   /** Removes what has this name, in `localStorage` and among the cookies. */
   erase(name: string): void
+  /** Sets an empty cookie, for all pages of the site, that is gone after so many seconds; a whole number. */
+  mark(name: string, seconds: number): void
   /** This page's cookies, as one text; none before consent. */
   cookies(): string
   /** Keys of `localStorage` that begin with the prefix; none before consent. */
@@ -54,6 +56,7 @@ export const hasPage = (): boolean => typeof document !== 'undefined'
  */
 export const openPage = (mayStore: () => boolean): Page => {
   let gone = false
+  const mark = (name: string, seconds: number): unknown => attempt(() => (document.cookie = `${name}=;Path=/;Max-Age=${seconds}`))
   const isHidden = (): boolean => gone || document.visibilityState === 'hidden'
 
   return {
@@ -69,8 +72,9 @@ export const openPage = (mayStore: () => boolean): Page => {
     write: (key, value) => attempt(() => mayStore() && (localStorage[key] = JSON.stringify(value))),
     erase: (name) => {
       attempt(() => delete localStorage[name])
-      attempt(() => (document.cookie = `${name}=;Path=/;Max-Age=0`))
+      mark(name, 0)
     },
+    mark,
     cookies: () => attempt(() => mayStore() && document.cookie) || '',
     keys: (prefix) => attempt(() => mayStore() && Object.keys(localStorage).filter((key) => key.startsWith(prefix))) || [],
     isHidden,

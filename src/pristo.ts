@@ -172,6 +172,7 @@ export const startPristo = (
 
   const setConsent = (given: Consent): void => {
     if (!CONSENT.test(given)) throw explain('consent', given, CONSENT)
+    identity.current() // a page that may read no more knows what was decided until now
     consent = given
     if (given === 'denied') identity.forget()
     else identity.save() // what was said while nothing could be written

@@ -295,6 +295,18 @@ describe('a visitor who was forgotten', () => {
     tab.adopt(mirror)
     expect(tab.owner()).toBeUndefined()
   })
+
+  it('nor does a logout of theirs: what is tracked afterwards is not dropped for it', () => {
+    const tab = openTab()
+    tab.decide(ADA)
+    tab.decide(BOB)
+    const mirror = tab.current()
+    vi.setSystemTime(NOON - 60_000)
+    tab.forget()
+    tab.adopt(mirror)
+    tab.identity.deniedAt = 0 // the disk has carried it out
+    expect(tab.ownerOf(makeNobodys(1), Date.now())).not.toBe('reset')
+  })
 })
 
 it('an event that was stored without our knowing a contact is no logout', () => {

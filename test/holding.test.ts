@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createIdentity } from '../src/contact.ts'
 import { ackMark } from '../src/contract.ts'
 import type { TrackedEvent } from '../src/event.ts'
-import { createHolding, FULL_BYTES, LEASE_MS, leftMs, type GoneReason } from '../src/holding.ts'
+import { createHolding, FULL_BYTES, LEASE_MS, leftMs, REQUEST_MS, type GoneReason } from '../src/holding.ts'
 import type { Outbox, Plan, StoredRecord } from '../src/outbox.ts'
 import {
   ADA,
@@ -314,6 +314,25 @@ describe('two tabs', () => {
 })
 
 describe('a lease', () => {
+  it('that a claim renews holds, though what was written before is carried out after it', async () => {
+    const disk = createMemoryOutbox(true)
+    const { openTab, outbox } = arrange(disk)
+    let carryOut = (): void => {}
+    const tab = openTab({ ...disk, put: async (writes) => { // handed over at once, carried out behind an edit that is under way
+      const asked = [...writes()]
+      await new Promise<void>((resolve) => void (carryOut = resolve))
+      return disk.put(() => asked)
+    } }) // prettier-ignore
+    tab.add(makeNth(1))
+    await settle()
+    vi.advanceTimersByTime(REQUEST_MS) // so long the disk was busy
+    await tab.sync(40)
+    expect(tab.takeAll()).toEqual([1])
+    carryOut()
+    await settle()
+    expect((await peek(outbox)).map(({ due }) => due - Date.now())).toEqual([LEASE_MS])
+  })
+
   it.each([
     [4_999, [1]],
     [5_000, []],
@@ -682,9 +701,38 @@ describe('an ack cookie', () => {
     expect(sender.takeAll()).toEqual([1])
     acknowledge('x', mark(1))
     await tab.sync(40)
-    expect([tab.gone, device.cookies.size]).toEqual([[[1, 'stored']], 1])
+    expect([tab.gone, device.cookies.has('pristo_ack_x')]).toEqual([[[1, 'stored']], true])
     await sender.sync(40)
     expect([sender.gone, sender.takeAll()]).toEqual([[[1, 'stored']], []])
+  })
+
+  it('stays for it though another one has told the disk, and a third one knows of nothing', async () => {
+    const { openTab, acknowledge, onDisk, device } = arrange()
+    const sender = openTab()
+    sender.add(makeNth(1))
+    await settle()
+    expect(sender.takeAll()).toEqual([1])
+    acknowledge('x', mark(1))
+    await openTab().sync(40)
+    expect(await onDisk()).toEqual([])
+    const third = openTab()
+    await third.sync(40)
+    sender.land(1, { due: Date.now() + LEASE_MS }) // nobody answered
+    await sender.sync(40)
+    expect([sender.gone, sender.takeAll()]).toEqual([[[1, 'stored']], []])
+    vi.advanceTimersByTime(LEASE_MS)
+    await third.sync(40)
+    expect(device.cookies.size).toBe(0)
+  })
+
+  it('of an event that this tab found on a disk which refuses to forget it is left for the page that finds it there', async () => {
+    const disk = createMemoryOutbox(true)
+    const { openTab, leave, acknowledge, device } = arrange(disk)
+    await leave([makeNth(1)])
+    acknowledge(mark(1), mark(1))
+    const tab = openTab({ ...disk, edit: async (plan) => { plan(await readAll(disk)); return false } }) // quota: what it wrote is taken back
+    await tab.sync(40)
+    expect([tab.gone, device.cookies.size]).toEqual([[[1, 'stored']], 1])
   })
 
   it('is left to the next page by one that is gone, which could not tell the disk', async () => {
@@ -702,7 +750,7 @@ describe('an ack cookie', () => {
     flaky.fails = false
     const next = openTab()
     await next.sync(40)
-    expect([next.gone, await onDisk(), device.cookies.size]).toEqual([[[1, 'stored']], [], 1])
+    expect([next.gone, await onDisk(), device.cookies.has(`pristo_ack_${mark(1)}`)]).toEqual([[[1, 'stored']], [], true])
     vi.advanceTimersByTime(LEASE_MS) // until then the page that sent it may live and look for its answer
     await next.sync(40)
     expect(device.cookies.size).toBe(0)

@@ -80,6 +80,15 @@ describe('what is kept', () => {
     page.erase('other')
   })
 
+  it('may be a mark for some seconds', () => {
+    const { page } = arrange()
+    page.mark('pristo_a', 15)
+    vi.advanceTimersByTime(14_999)
+    expect(page.cookies()).toBe('pristo_a=')
+    vi.advanceTimersByTime(2)
+    expect(page.cookies()).toBe('')
+  })
+
   it('is not read, listed, written or seen before consent', () => {
     const { page, consent } = arrange()
     page.write('pristo_a', 1)
@@ -122,6 +131,7 @@ describe('where the browser denies', () => {
       },
     })
     page.erase('a')
+    page.mark('a', 15)
     expect(page.cookies()).toBe('')
   })
 })

@@ -693,6 +693,17 @@ describe('consent', () => {
     expect([(await next.flushed()).pending, next.seen(), next.told.dropped.map(({ event }) => event.type)]).toEqual([1, [], ['before']])
   })
 
+  it('that goes back to pending is read up to that moment: whoever another tab logged out is not here any more', async () => {
+    const { identify, track, consent, flushed, requests } = arrange()
+    const other = arrange()
+    identify(ADA)
+    other.reset()
+    consent('pending')
+    track('view')
+    consent('granted')
+    expect([await flushed(), requests]).toEqual([expect.objectContaining({ pending: 1 }), []])
+  })
+
   it('that is given after a denial begins anew', async () => {
     const { identify, track, consent, flushed, seen } = arrange({ consent: 'denied' })
     identify(ADA)

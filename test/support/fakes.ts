@@ -112,6 +112,10 @@ export const createPage = ({ storage, cookies }: Device = createDevice(), answer
       storage.delete(name)
       cookies.delete(name)
     },
+    mark: (name, seconds) => {
+      cookies.set(name, '')
+      setTimeout(() => cookies.delete(name), seconds * 1_000)
+    },
     cookies: () => [...cookies].map(([name, value]) => `${name}=${value}`).join('; '),
     keys: (prefix) => [...storage.keys()].filter((key) => key.startsWith(prefix)),
     isHidden: () => page.hidden || page.gone,
