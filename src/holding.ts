@@ -208,7 +208,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       const spilled = all.get(one.event.id)
       add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
     }
-    mine.forEach(add)
+    for (const record of mine) {
+      const { event } = all.get(record.event.id) ?? record
+      add(event.contact && !record.event.contact ? { ...record, event } : record) // another tab has named it
+    }
     return all
   }
 

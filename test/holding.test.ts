@@ -300,6 +300,17 @@ describe('two tabs', () => {
     expect([await a.sync(40), a.takeAll(), await onDisk()]).toEqual([0, [], []])
   })
 
+  it('know whom the other one has named in an event: a login of somebody else does not drop it', async () => {
+    const { a, b, onDisk } = await arrangeTwo()
+    a.add(makeNobodys(2))
+    await settle()
+    b.identity.decide(ADA)
+    await b.sync(0) // on disk it is hers
+    a.identity.decide(BOB)
+    await a.sync(40)
+    expect([a.gone, a.takeAll(), await onDisk()]).toEqual([[], [1, 2], [1, 2]])
+  })
+
   it('drop what one of them tracked without a contact before a logout in the other', async () => {
     const { a, b, onDisk } = await arrangeTwo()
     a.add(makeNobodys(2))
