@@ -11,7 +11,7 @@ import type { Reply, Send, Transport } from './sender.ts'
 /** Where and with which key direct mode sends. */
 export interface Direct {
   /** @default 'https://api.pristo.io' */
-  baseUrl?: string
+  baseUrl?: string | undefined
   /** UUID. */
   populationId: string
   /** UUID. Anyone who opens the page can read it. */

@@ -24,9 +24,9 @@ export interface Options extends Tokens {
   /** The relay: a path of the site's own origin, or an http(s) URL. @default '/pristo' */
   endpoint?: string | undefined
   /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
-  direct?: Direct
+  direct?: Direct | undefined
   /** What the visitor has agreed to so far. @default 'granted' */
-  consent?: Consent
+  consent?: Consent | undefined
 }
 
 /** What can be listened to, and what a listener is given. */
@@ -41,11 +41,20 @@ export interface Payloads {
   error: { message: string }
 }
 
-/** The arguments of `track()` after the type: fields may be left out where none is required. */
-export type FieldsOf<Type> = {} extends Type ? [fields?: Type] : [fields: Type]
+/** Names of fields; of a union's events, each one's. */
+type NamesIn<Type> = Type extends unknown ? keyof Type : never
 
-/** Event types and their fields: `{ purchase: { amount: string } }`. */
-export type EventMap<Events> = { [Type in keyof Events]: { [Field in keyof Events[Type]]: FieldValue } }
+/**
+ * The arguments of `track()` after the type: fields may be left out where none is required. An event without any takes none
+ * (to TypeScript anything is a `{}`, a mistyped field too).
+ */
+export type FieldsOf<Type> = {} extends Type ? [fields?: [NamesIn<Type>] extends [never] ? Record<string, never> : Type] : [fields: Type]
+
+/** An event's fields, each of a type that a field may have; one by one where the event is a union. */
+type Checked<Type> = Type extends object ? Partial<Record<keyof Type, FieldValue>> : never
+
+/** Event types and their fields: `{ purchase: { amount: string } }`, written as a type or an interface, or inferred from a schema. */
+export type EventMap<Events> = { [Type in keyof Events]: Checked<Events[Type]> }
 
 /** What a page talks to. */
 export interface Pristo<Events extends EventMap<Events> = Record<string, Fields>> {
