@@ -255,6 +255,26 @@ const declare = () => {
     const path = join(root, 'dist', name)
     writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from|import\() ?['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'))
   }
+  prune()
+}
+
+/** Removes the declarations to which no export of the package leads: nobody can import them, and some name packages that their reader lacks. */
+const prune = () => {
+  /** @type {{ exports: Record<string, { types?: string }> }} */
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  /** @type {Set<string>} */
+  const reached = new Set()
+  const reach = (/** @type {string} */ path) => {
+    if (reached.has(path)) return
+    reached.add(path)
+    const imports = readFileSync(path, 'utf8').matchAll(/(?:from|import\() ?['"](\.{1,2}\/[^'"]+)\.js['"]/g)
+    for (const [, name] of imports) reach(join(dirname(path), `${name}.d.ts`))
+  }
+  for (const { types } of Object.values(exports)) if (types) reach(join(root, types))
+  for (const name of readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })) {
+    const [, declaration] = /^(.*\.d\.ts)(?:\.map)?$/.exec(name) ?? []
+    if (declaration && !reached.has(join(root, 'dist', declaration))) rmSync(join(root, 'dist', name))
+  }
 }
 
 /** @param {(string | number)[][]} rows */
