@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 import { makeTag } from './build.mjs'
 
 /** These build bundles, start processes or workerd: a step of their own in `npm test` (test/built.config.ts), so that all others run at every save. */
-export const BUILT = ['boundaries', 'package/package', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
+export const BUILT = ['boundaries', 'package/docs', 'package/package', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
 
 export default defineConfig({
   // As the build does it for `src/relay/tag.ts`, but with a script that need not be built first.

@@ -14,7 +14,7 @@ export interface Contact {
   language?: string
   name?: string
   lastName?: string
-  /** Fields defined on the population; values of at most {@link MAX_VALUE_CHARS} characters. */
+  /** Fields defined on the population; values of at most 50 characters (the API's limit). */
   customFields?: Record<string, string>
 }
 
@@ -26,7 +26,9 @@ export interface PristoEvent {
   type: string
   /** RFC 3339, UTC. */
   occurredAt: string
+  /** Of the moment in which it was tracked, with its details until Pristo has them. */
   contact: Contact
+  /** Fields defined on the event's type, by their names. */
   customFields?: Record<string, string>
 }
 

@@ -10,7 +10,10 @@ export type FieldValue = string | number | bigint | boolean | Date | null | unde
 /** Custom fields of an event or a contact, as a site passes them. */
 export type Fields = Record<string, FieldValue>
 
-/** A contact, as a site passes it to `identify()`. */
+/**
+ * A contact, as a site passes it to `identify()`: `id`, the site's own, is needed; details that are `null`, `undefined` or left out
+ * change nothing.
+ */
 export type ContactInput = { id: string; customFields?: Fields | null | undefined } & {
   [Field in 'email' | 'phone' | 'language' | 'name' | 'lastName']?: FieldValue
 }

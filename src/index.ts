@@ -1,4 +1,7 @@
-/** The ES module face. Importing has no side effects; on a server every method is a no-op. */
+/**
+ * The ES module face. Importing has no side effects; on a server every method is a no-op.
+ * @module pristo
+ */
 import { explain, type Fields } from './event.ts'
 import type { Direct } from './direct.ts'
 import { hasPage, type Page } from './page.ts'

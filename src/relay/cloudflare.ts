@@ -1,12 +1,14 @@
 /**
  * The relay as a Cloudflare Worker.
  * Invariant: a thin door, one relay for each `env`: what it remembers outlives a request; what a request means is decided in `index.ts`.
+ * @module pristo/relay/cloudflare
  */
 import { clientOf } from './edge.ts'
 import { createRelay, type Relay, type RelayContext, type RelayOptions } from './index.ts'
 
 /** A Worker's module, for `export default`. */
 export interface Worker<Env> {
+  /** Answers one request; `env` are the Worker's variables and secrets. */
   fetch(request: Request, env: Env, ctx: Pick<Required<RelayContext>, 'waitUntil'>): Promise<Response>
 }
 

@@ -1,6 +1,7 @@
 /**
  * Settings of the standalone relay from environment variables.
  * Invariant: pure; a setting that cannot be used is named by its variable, and what it held is never shown.
+ * @module pristo/relay/env
  */
 import { fail } from './given.ts'
 import { assertKeys, type IdentityKeys } from './keys.ts'

@@ -1,6 +1,7 @@
 /**
  * The relay as an Express handler, of Express 4 and 5.
  * Invariant: a thin door; what a request means is decided in `index.ts`.
+ * @module pristo/relay/express
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { answerIncoming } from './incoming.ts'

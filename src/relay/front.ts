@@ -1,6 +1,7 @@
 /**
  * A Worker in front of an existing site: relay and tag on the site's own origin, and all else from the site as it is.
  * Invariant: what is meant for the relay never reaches the site, and no failure of ours keeps a page of the site from its visitor.
+ * @module pristo/relay/front
  */
 import { clientOf } from './edge.ts'
 import { fail } from './given.ts'

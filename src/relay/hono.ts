@@ -1,14 +1,16 @@
 /**
  * The relay as a Hono handler, on any runtime that Hono runs on.
  * Invariant: imports nothing of Hono, not even types; what a request means is decided in `index.ts`.
+ * @module pristo/relay/hono
  */
 import type { Relay, RelayContext } from './index.ts'
 
 /** The part of Hono's `Context` that the door needs. */
 export interface HonoContext {
+  /** Hono's request; the door takes the standard one inside. */
   req: { raw: Request }
   /** Throws where the runtime has none, as Hono defines it. */
-  executionCtx: { waitUntil(promise: Promise<unknown>): void }
+  executionCtx: Pick<Required<RelayContext>, 'waitUntil'>
 }
 
 const waitUntilOf = (c: HonoContext): RelayContext => {

@@ -23,10 +23,15 @@ export interface EventOutcome {
 
 /** An event that is given up for good. */
 export interface EventDrop {
+  /** The event's UUID; empty where the page gave none. */
   id: string
+  /** Absent where it does not look like one. */
   type?: string
+  /** A RejectCode. */
   code: string
+  /** Of the Pristo API, where it was that which refused. */
   status?: number
+  /** Why, without what the event said. */
   message?: string
 }
 

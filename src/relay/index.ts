@@ -1,6 +1,7 @@
 /**
  * The relay: a page's batch in, one outcome per event out. Read this file first; every step of the work has a room of its own, and only this one wires them.
  * Invariant: nothing is thrown, every event of a well-formed batch has exactly one result, and no key, cookie or contact data leaves but to the Pristo API.
+ * @module pristo/relay
  */
 import type { PristoEvent, RejectCode } from '../contract.ts'
 import { ackCookie } from './ack.ts'
@@ -31,6 +32,7 @@ export type { Limiter, Rate, Verdict } from './limiter.ts'
 export type { RateLimit } from './rate.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 export type { Tag } from './tag.ts'
+export type { Fetch } from './upstream.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
 export interface RelayContext {

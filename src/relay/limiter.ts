@@ -18,6 +18,7 @@ export interface Verdict {
 
 /** Counts one use of the key, and says whether it is within the limit. Cloudflare's rate limiting binding is one as it is. */
 export interface Limiter {
+  /** The key stands for one client, one contact or everybody, as a hash: it holds nothing of a person. */
   limit(options: { key: string }): Verdict | Promise<Verdict>
 }
 

@@ -1,6 +1,7 @@
 /**
  * The relay as a route handler of Next's app router (`app/pristo/route.js`).
  * Invariant: imports nothing of Next, so that it is bound to no version of it; what a request means is decided in `index.ts`.
+ * @module pristo/relay/next
  */
 import type { Relay, RelayContext } from './index.ts'
 

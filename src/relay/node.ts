@@ -1,6 +1,7 @@
 /**
  * The relay on Node: as a process of its own, or behind a site's own `node:http` server.
  * Invariant: a thin door; what a request means is decided in `index.ts`.
+ * @module pristo/relay/node
  */
 import { realpathSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'

@@ -30,6 +30,7 @@ export type Identity = 'page' | Session | { keys: IdentityKeys; audience: string
 
 /** The site's own session. */
 export interface Session {
+  /** The contact that is logged in, or nothing. `request` has its headers; its body is already read. */
   resolve(request: Request): Contact | null | undefined | Promise<Contact | null | undefined>
 }
 
@@ -47,12 +48,13 @@ export interface Limits {
   storeMs: number
 }
 
-/** Options of {@link import('./index.ts').createRelay}. */
+/** Options of `createRelay()`. */
 export interface RelayOptions extends Hooks {
   /** The Pristo API key, a UUID; or several during a rotation, newest first. Never reaches a browser. */
   apiKey: string | readonly string[]
   /** The population that events go to, a UUID. */
   populationId: string
+  /** Who says which contact an event belongs to: a choice that nobody can make for the site. */
   identity: Identity
   /** Where the Pristo API is; http or https. Default `https://api.pristo.io`. */
   baseUrl?: string
@@ -87,6 +89,7 @@ export interface RelayOptions extends Hooks {
   fetch?: Fetch
   /** Milliseconds since 1970. Default `Date.now`. */
   now?: () => number
+  /** For tests. */
   limits?: Partial<Limits>
 }
 

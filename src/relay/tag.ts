@@ -1,6 +1,7 @@
 /**
  * The script-tag bundle as data, so that a relay can serve it where there is no file system: `pristo/relay/tag`.
  * Invariant: made by the build of what the build just made; nothing is compressed or hashed at run time.
+ * @module pristo/relay/tag
  */
 
 /** A script, ready to be served. */
