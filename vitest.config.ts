@@ -4,6 +4,9 @@ import { makeTag } from './build.mjs'
 /** These build bundles, start processes or workerd: a step of their own in `npm test` (test/built.config.ts), so that all others run at every save. */
 export const BUILT = ['boundaries', 'package/docs', 'package/package', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
 
+/** Not to meet another file's fake clock, ids or cookies: fake-indexeddb, and whole pages one after the other. */
+const ALONE = ['outbox', 'consent'].map((name) => `test/${name}.test.ts`)
+
 export default defineConfig({
   // As the build does it for `src/relay/tag.ts`, but with a script that need not be built first.
   define: { PRISTO_TAG: JSON.stringify(makeTag(new TextEncoder().encode('/* as the build would */ console.log("é")'))) },
@@ -12,10 +15,9 @@ export default defineConfig({
     restoreMocks: true,
     pool: 'threads',
     projects: [
-      // Files share a thread's modules: half of the time, so that it runs at every save. Only fake-indexeddb must
-      // not meet another file's fake clock.
-      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: ['test/outbox.test.ts', ...BUILT], isolate: false } },
-      { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ['test/outbox.test.ts'] } },
+      // Files share a thread's modules: half of the time, so that it runs at every save.
+      { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: [...ALONE, ...BUILT], isolate: false } },
+      { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ALONE } },
       { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts'], exclude: BUILT, isolate: false } },
     ],
   },

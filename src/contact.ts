@@ -105,6 +105,7 @@ export const createIdentity = (page: Page): Identity => {
     },
     save,
     forget: () => {
+      current() // as it is on this device: a page that begins with a denial has not looked yet
       identity.deniedAt = later()
       visitor = { rev: 0, epoch: 0 }
       page.erase(KEY)

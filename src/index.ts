@@ -1,14 +1,14 @@
 /**
- * The ES module face. Importing has no side effects; on a server every method is a no-op.
+ * The ES module face, for pages and workers. Importing has no side effects; on a server every method is a no-op.
  * @module pristo
  */
-import { explain, type Fields } from './event.ts'
 import type { Direct } from './direct.ts'
-import { hasPage, type Page } from './page.ts'
+import { explain, type Fields } from './event.ts'
+import { isBrowser, type Page } from './page.ts'
 import { createSender, type Send, type Transport } from './sender.ts'
 import { startPristo, type EventMap, type Options, type Pristo } from './pristo.ts'
 
-/** Where there is no page (a server, a worker) every method is a no-op. */
+/** Where there is no browser every method is a no-op. */
 const NO_PAGE: Pristo = {
   identify() {},
   track: () => undefined,
@@ -22,10 +22,10 @@ const NO_PAGE: Pristo = {
 const createSend =
   (direct: Direct | undefined) =>
   (transport: Transport, address: string, page: Page): Send => {
-    if (!direct) return createSender(transport, address)
+    if (!direct) return createSender(transport, address, page)
     if (!direct.populationId || !direct.apiKey) {
       console.error(`[pristo] ${explain('direct', direct, 'populationId and apiKey, UUIDs')}`)
-      return createSender(transport, address)
+      return createSender(transport, address, page)
     }
     console.warn('[pristo] direct mode: anyone can read the API key in this page. For trials only: use a relay.')
     const load = (): Promise<Send | undefined> =>
@@ -49,10 +49,11 @@ const createSend =
  */
 export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
   // Types are the caller's word: any event will do at run time.
-  (hasPage() ? startPristo(Object(options), createSend(Object(options).direct)) : NO_PAGE) as Pristo<Events>
+  (isBrowser() ? startPristo(Object(options), createSend(Object(options).direct)) : NO_PAGE) as Pristo<Events>
 
 export type { Contact, PristoEvent } from './contract.ts'
+export type { Consent, ConsentOptions } from './consent.ts'
 export type { Direct } from './direct.ts'
 export type { ContactInput, Fields, FieldValue, TrackedEvent } from './event.ts'
 export type { DropReason } from './holding.ts'
-export type { Consent, EventMap, FieldsOf, FlushResult, Options, Payloads, Pristo } from './pristo.ts'
+export type { EventMap, FieldsOf, FlushResult, Options, Payloads, Pristo } from './pristo.ts'

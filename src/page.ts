@@ -1,9 +1,16 @@
 /**
  * The one home of `document`, `navigator`, `localStorage` and cookies.
- * Invariant: nothing here throws; what the browser denies is absent.
+ * Invariant: nothing here throws; what the browser denies is absent, as is what a worker has not.
  */
 
-/** What a page offers. */
+declare global {
+  interface Navigator {
+    /** https://www.w3.org/TR/gpc/, in Firefox and Brave; missing where the visitor said nothing. */
+    globalPrivacyControl?: boolean
+  }
+}
+
+/** What a page offers, or a worker: nothing ever hides a worker, and it has neither `localStorage` nor cookies. */
 export interface Page {
   /** As the platform's. */
   fetch(address: string, init: RequestInit & { body: string }): Promise<Response>
@@ -23,6 +30,14 @@ export interface Page {
   isHidden(): boolean
   /** Whether the page is going, or in the back/forward cache. */
   isGone(): boolean
+  /** Whether cookies can be read here at all: in a worker they cannot. */
+  hasCookies: boolean
+  /** A bare word of this origin's `localStorage`, also before consent; `undefined` where there is none. */
+  recall(key: string): unknown
+  /** Keeps a bare word, also before consent: for what the visitor decided on consent itself. */
+  remember(key: string, word: string): void
+  /** Whether the browser signals one of these wishes not to be tracked: `gpc` (Global Privacy Control), `dnt` (Do Not Track). */
+  isRefused(signals: string): boolean
   /** `false` is reliable, `true` is not. */
   isOnline(): boolean
   /** Throws where it is denied, and is missing in truth where there is none. Looked up at each call: a denial may end. */
@@ -47,17 +62,23 @@ const attempt = <T>(work: () => T): T | undefined => {
   }
 }
 
-/** Whether this runs in a page: not on a server, not in a worker. */
-export const hasPage = (): boolean => typeof document !== 'undefined'
+/** In a page; not in a worker, not on a server. */
+const isPage = typeof document !== 'undefined'
+
+/** Whether this runs in a browser: in a page or, where workers have IndexedDB, in one of those. Edge runtimes have workers' globals without it. */
+export const isBrowser = (): boolean => isPage || ('WorkerGlobalScope' in globalThis && 'indexedDB' in globalThis)
+
+/** Whether this browser is to say on its console what happens: somebody set `localStorage.pristo_debug` to anything but the empty text. */
+export const isDebugged = (): boolean => !!attempt(() => localStorage['pristo_debug'])
 
 /**
- * The page this runs in. Only where there is a `document`.
- * @param mayStore whether anything may be written to this device
+ * The page this runs in, or the worker. Only where {@link isBrowser} is true.
+ * @param mayStore whether anything may be written to this device, and read from it
  */
 export const openPage = (mayStore: () => boolean): Page => {
   let gone = false
   const mark = (name: string, seconds: number): unknown => attempt(() => (document.cookie = `${name}=;Path=/;Max-Age=${seconds}`))
-  const isHidden = (): boolean => gone || document.visibilityState === 'hidden'
+  const isHidden = (): boolean => gone || (isPage && document.visibilityState === 'hidden')
 
   return {
     // Looked up at each call: pages patch it. Without `keepalive` (Firefox before 133) a beacon survives the page instead,
@@ -79,6 +100,10 @@ export const openPage = (mayStore: () => boolean): Page => {
     keys: (prefix) => attempt(() => mayStore() && Object.keys(localStorage).filter((key) => key.startsWith(prefix))) || [],
     isHidden,
     isGone: () => gone,
+    hasCookies: isPage,
+    recall: (key) => attempt(() => localStorage[key]),
+    remember: (key, word) => attempt(() => (localStorage[key] = word)),
+    isRefused: (signals) => (!!navigator.globalPrivacyControl && /gpc/.test(signals)) || (navigator.doNotTrack === '1' && /dnt/.test(signals)),
     isOnline: () => navigator.onLine,
     idb: () => indexedDB,
     listen: (hide, show) => {

@@ -5,6 +5,7 @@
  *
  * Invariant: no method throws, rejects or blocks, whatever it is given.
  */
+import { checkConsent, firstConsent, recallConsent, rememberConsent, type Consent, type ConsentOptions } from './consent.ts'
 import { createIdentity, isReachable } from './contact.ts'
 import type { Contact } from './contract.ts'
 import type { Direct } from './direct.ts'
@@ -16,17 +17,12 @@ import { openPage, type Page } from './page.ts'
 import { createTransport, type Send, type Transport } from './sender.ts'
 import { withToken, type Tokens } from './token.ts'
 
-/** `granted`: stored and sent. `pending`: held in memory, nothing written. `denied`: erased, nothing tracked. */
-export type Consent = 'granted' | 'pending' | 'denied'
-
 /** How a page is set up. All of it is optional. */
-export interface Options extends Tokens {
+export interface Options extends Tokens, ConsentOptions {
   /** The relay: a path of the site's own origin, or an http(s) URL. @default '/pristo' */
   endpoint?: string | undefined
   /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
   direct?: Direct | undefined
-  /** What the visitor has agreed to so far. @default 'granted' */
-  consent?: Consent | undefined
 }
 
 /** What can be listened to, and what a listener is given. */
@@ -66,7 +62,10 @@ export interface Pristo<Events extends EventMap<Events> = Record<string, Fields>
   flush(): Promise<FlushResult>
   /** Logout: forgets the contact. Events already tracked keep theirs; those still without one are dropped. */
   reset(): void
-  /** `granted`: store and send. `pending`: hold in memory. `denied`: erase everything and track nothing. */
+  /**
+   * `granted`: store and send. `denied`: erase everything and track nothing. Later pages remember both.
+   * `pending`: hold in memory, and forget what was decided.
+   */
   consent(state: Consent): void
   /** Listens until the returned function is called. */
   on<Name extends keyof Payloads>(name: Name, listener: (payload: Payloads[Name]) => void): () => void
@@ -84,8 +83,6 @@ export interface FlushResult {
   pending: number
 }
 
-const CONSENT = /^(granted|pending|denied)$/
-
 /**
  * Characters of an event's JSON: 3 bytes of UTF-8 each at most, so that one alone fits into a batch. Its contact comes on
  * top: with one of thousands of characters the relay answers 413, and the event is rejected as `too_large`.
@@ -97,7 +94,7 @@ const MAX_EVENT_CHARS = 19_900
  * @param createSend makes the way out, to the relay at this address or elsewhere
  */
 export const startPristo = (
-  { endpoint = '/pristo', consent: initial = 'granted', ...tokens }: Options,
+  { endpoint = '/pristo', consent: initial, respect, ...tokens }: Options,
   createSend: (transport: Transport, address: string, page: Page) => Send,
 ): Pristo => {
   const mayStore = (): boolean => consent !== 'pending'
@@ -157,7 +154,7 @@ export const startPristo = (
 
   const transport = createTransport(page)
 
-  if (!/^(https?:\/)?\/./.test(String(endpoint))) {
+  if (typeof endpoint !== 'string' || !/^(https?:\/)?\/./.test(endpoint)) {
     complain(explain('endpoint', endpoint, 'path or URL'))
     endpoint = '/pristo'
   }
@@ -179,8 +176,7 @@ export const startPristo = (
     },
   })
 
-  const setConsent = (given: Consent): void => {
-    if (!CONSENT.test(given)) throw explain('consent', given, CONSENT)
+  const apply = (given: Consent): void => {
     identity.current() // a page that may read no more knows what was decided until now
     consent = given
     if (given === 'denied') identity.forget()
@@ -199,9 +195,14 @@ export const startPristo = (
     if (page.isGone()) outbox.leave()
   }
 
-  const stop = page.listen(leave, flusher.wake)
+  const stop = page.listen(leave, () => {
+    // In another tab, or on a page after this one, from which the visitor came back.
+    if (consent !== 'denied' && recallConsent(page) === 'denied') apply('denied')
+    void flusher.wake()
+  })
 
-  safe(setConsent)(initial)
+  // What is mistyped leaves it pending.
+  safe(() => apply(firstConsent(page, { consent: initial, respect }, complain)))()
 
   return {
     identify: safe((given) => {
@@ -227,7 +228,10 @@ export const startPristo = (
     reset: () => {
       if (consent !== 'denied') decide()
     },
-    consent: safe(setConsent),
+    consent: safe((given) => {
+      apply(checkConsent(given))
+      rememberConsent(page, given)
+    }),
     on: (name, listener) => {
       const entry: [string, typeof listener] = [name, listener]
       listeners.add(entry)

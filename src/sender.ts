@@ -75,8 +75,8 @@ export const createTransport = (page: Page): Transport => {
   }
 }
 
-/** Sends to a relay. */
+/** Sends to a relay. Acks are for who can read them: in a worker the answer alone counts. */
 export const createSender =
-  ({ post }: Transport, address: string): Send =>
+  ({ post }: Transport, address: string, page: Page): Send =>
   (events, keepalive, token) =>
-    post(address, { v: 1, sentAt: new Date(), ack: true, token, events }, keepalive)
+    post(address, { v: 1, sentAt: new Date(), ack: page.hasCookies, token, events }, keepalive)

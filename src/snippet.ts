@@ -26,8 +26,8 @@ const queued = before.q ?? []
 // After the stub `q` is a list; after this script it is none.
 if ('forEach' in queued) {
   const { getToken } = before
-  const { endpoint, token }: DOMStringMap = document.currentScript?.dataset ?? {}
-  const pristo = startPristo({ endpoint, token, getToken }, createSender)
+  const data = document.currentScript?.dataset
+  const pristo = startPristo({ getToken, ...data }, createSender)
   const push = (call: QueuedCall): unknown => {
     const [method, ...args] = [call].flat() // also where it is no list
     return Object(pristo)[String(method)]?.(...args)

@@ -3,6 +3,7 @@
  * Invariant: no token is stored, and none is waited for: events whose token was refused stay with the flusher, as after any other failure.
  */
 import { MAX_TOKEN_CHARS } from './contract.ts'
+import { explain } from './event.ts'
 import type { Send } from './sender.ts'
 
 /** A short-lived JWT that the site's backend signed for the visitor (relay option `identity: { keys, audience }`). */
@@ -19,7 +20,7 @@ export interface TokenParts {
   who(): unknown
   /** Sends at once what waits. Called for the first refusal in a row only, so that a bad token cannot make a loop. */
   again(): void
-  /** Told of what `getToken` throws. */
+  /** Told of a token that is none, and of what `getToken` throws. */
   complain(problem: unknown): void
 }
 
@@ -28,6 +29,7 @@ export const withToken = (send: Send, { token, getToken }: Tokens, { who, again,
   /** By visitor: whoever comes while another's is asked for has none yet. */
   const tokens = new Map<unknown, string | undefined>()
   let isRefused = false
+  if (token != null && typeof token !== 'string') complain(explain('token', token, 'string'))
 
   const renew = async (isFirst: boolean): Promise<void> => {
     try {

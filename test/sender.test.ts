@@ -13,9 +13,10 @@ const arrange = (answer: () => Response | Promise<Response> = () => Response.jso
     requests.push({ address, init })
     return answer()
   }
-  const transport = createTransport(createPage(createDevice(), network))
-  const sender = createSender(transport, '/pristo')
-  return { requests, transport, send: (events: TrackedEvent[], keepalive = true) => sender(events, keepalive) }
+  const page = createPage(createDevice(), network)
+  const transport = createTransport(page)
+  const sender = createSender(transport, '/pristo', page)
+  return { requests, page, transport, send: (events: TrackedEvent[], keepalive = true) => sender(events, keepalive) }
 }
 
 describe('a parcel', () => {
@@ -26,6 +27,13 @@ describe('a parcel', () => {
       { address: '/pristo', init: { method: 'POST', keepalive: true, headers: { 'Content-Type': 'application/json' } } },
     ])
     expect(JSON.parse(String(requests[0]?.init.body))).toEqual({ v: 1, sentAt: '2026-07-01T12:00:00.000Z', ack: true, events: makeMany(2) })
+  })
+
+  it('asks for no ack where nobody could read the cookie', async () => {
+    const { requests, page, send } = arrange()
+    page.hasCookies = false
+    await send(makeMany(1))
+    expect(JSON.parse(String(requests[0]?.init.body)).ack).toBe(false)
   })
 
   it('does not outlive its page where that was refused before', async () => {
@@ -77,7 +85,7 @@ describe('an answer', () => {
   it('does not come from a fetch that a page has patched to throw', async () => {
     const transport = createTransport(createPage(createDevice(), () => expect.fail('patched')))
     const before = transport.room()
-    expect([await createSender(transport, '/pristo')(makeMany(1), true), transport.room()]).toEqual([undefined, before])
+    expect([await createSender(transport, '/pristo', createPage())(makeMany(1), true), transport.room()]).toEqual([undefined, before])
   })
 
   it('is waited for 10 s and no longer', async () => {

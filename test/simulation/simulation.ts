@@ -53,6 +53,9 @@ interface Tab {
 
 const MAX_TABS = 4
 
+/** Where the product keeps what the visitor decided on consent. */
+const DECISION = 'pristo_consent'
+
 /**
  * @param script the bundle, compiled: runs with a page's globals
  * @param isLogged whether to write the log, which costs a third of the time
@@ -131,6 +134,38 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     }
   }
 
+  /** The visitor's decision as the device has it: what a page reads of it. */
+  const decision = (): string | undefined =>
+    device.local.fault === 'denied' ? undefined : new Map(device.local.entries()).get(DECISION)
+
+  /** A page hears of a decision: its own, that of the page before, or another tab's. */
+  const decide = (tab: Tab, state: Tab['consent']): void => {
+    const { page } = tab
+    if (state === 'granted' && tab.consent !== 'granted') tab.grantedAt = page.ownsSince = time.now()
+    if (state === 'pending' && tab.consent !== 'pending') identities.deafened(page)
+    if (state === 'denied') {
+      identities.reset(page, time.now(), written(), device.disk.healthySince())
+      // What is denied is denied on this page; what others have in memory is theirs until they are told, and what fails erases nothing.
+      if (tabs.length > 1 || device.local.fault) identities.blur()
+      witness.denied(page)
+    }
+    tab.consent = state
+  }
+
+  /** The page begins: what was decided before holds for it. */
+  const begin = (page: Page): void => {
+    const tab = tabs.find((one) => one.page === page)
+    if (!tab) return
+    tab.consent = 'granted'
+    if (decision() === 'denied') decide(tab, 'denied')
+  }
+
+  /** The page is seen again, or is back online: another tab's refusal holds for it. */
+  const recall = (page: Page): void => {
+    const tab = tabs.find((one) => one.page === page)
+    if (tab && tab.consent !== 'denied' && decision() === 'denied') decide(tab, 'denied')
+  }
+
   const load = (): Page => {
     const nth = ++pages
     const page: Page = new Page({
@@ -139,7 +174,10 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       network: world,
       time,
       random: random.fork(`page ${nth}`),
-      script,
+      script: (globals) => {
+        begin(page)
+        script(globals)
+      },
       onWrite: (writer, key, newValue, oldValue) => {
         for (const { page: other } of tabs) {
           if (other === writer) continue
@@ -224,6 +262,7 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
     tab.page.isGone = false
     tab.page.thaw()
     tab.page.dispatch('pageshow', 'window', { persisted: true })
+    recall(tab.page)
     tab.page.show()
   }
 
@@ -258,7 +297,12 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
 
   const goOnline = (): void => {
     device.isOnline = true
-    for (const { page } of tabs) page.task(() => page.dispatch('online', 'window'))
+    for (const { page } of tabs) {
+      page.task(() => {
+        if (!page.isHidden) recall(page)
+        page.dispatch('online', 'window')
+      })
+    }
   }
 
   const act = (action: Action): void => {
@@ -295,7 +339,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
         tab && (tab.couldSpill = !device.local.fault)
         return
       case 'show':
-        if (isAwake) tab.page.show()
+        if (!isAwake) return
+        if (tab.page.isHidden) recall(tab.page)
+        tab.page.show()
         return
       case 'close':
         if (!isAwake) return tab && (end(tab, 'discarded'), remove(tab))
@@ -342,16 +388,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       case 'consent':
         if (!isAwake) return
         tab.page.task(() => {
-          if (action.state === 'granted' && tab.consent !== 'granted') tab.grantedAt = tab.page.ownsSince = time.now()
-          if (action.state === 'pending' && tab.consent !== 'pending') identities.deafened(tab.page)
-          if (action.state === 'denied') {
-            identities.reset(tab.page, time.now(), written(), device.disk.healthySince())
-            // What is denied is denied on this page; what others have in memory is theirs until they are told, and what fails erases nothing.
-            if (tabs.length > 1 || device.local.fault) identities.blur()
-            witness.denied(tab.page)
-          }
-          tab.consent = action.state
+          decide(tab, action.state)
           tab.page.face?.consent(action.state)
+          if (!device.local.fault) judging(witness.decided)(tab.page, action.state, decision())
         })
         return
       case 'way':
@@ -459,6 +498,14 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       tab.consent = 'granted'
     }
     openTab(true)
+    // Who had refused comes back to agree: what was denied stays denied.
+    for (const tab of tabs.slice(-1)) {
+      tab.page.task(() => {
+        if (tab.consent === 'granted') return
+        decide(tab, 'granted')
+        tab.page.face?.consent('granted')
+      })
+    }
     const look = (): void => {
       const isIdle = witness.isQuiet() && [...world.flights()].every((flight) => flight.isOver)
       if (!isIdle) quietSince = Infinity

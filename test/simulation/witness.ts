@@ -21,7 +21,7 @@
  *    The relay stores the events of one request and contact in order.
  * 5. **somebody else's**: a stored event names the person whose it is (identities.ts).
  *    **without consent**: nothing leaves a page that has none.
- *    **denied**: what waited when consent was refused on the only page there was is not sent afterwards, unless that page died
+ *    **denied**: a page that begins, or is seen again, after a refusal has none. What waited when consent was refused on the only page there was is not sent afterwards, unless that page died
  *    before the disk could know.
  * 6. **too soon**: a page keeps a Retry-After. **over budget**: alone it never asks for more keepalive bytes than there are, and
  *    sends nothing without keepalive when it goes.
@@ -310,6 +310,12 @@ export const createWitness = (parts: { device: Device; time: Time; relay: () => 
         event.deniedAt = Math.min(event.deniedAt, time.now())
         event.deniedBy = page
       }
+    },
+
+    /** The visitor has decided on consent, and the device can be written to: later pages have to hear of it. */
+    decided: (page: Page, state: 'granted' | 'pending' | 'denied', kept: string | undefined): void => {
+      const expected = state === 'pending' ? undefined : state
+      if (kept !== expected) fail('untrue', `page ${page.nth} was told ${state}, and the device remembers ${kept}`)
     },
 
     refused: (id: string): void => {
