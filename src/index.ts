@@ -54,6 +54,7 @@ export const createPristo = <Events extends EventMap<Events> = Record<string, Fi
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Consent, ConsentOptions } from './consent.ts'
 export type { Direct } from './direct.ts'
+export type { BeforeSend } from './hook.ts'
 export type { ContactInput, Fields, FieldValue, TrackedEvent } from './event.ts'
 export type { DropReason } from './holding.ts'
 export type { EventMap, FieldsOf, FlushResult, Options, Payloads, Pristo } from './pristo.ts'

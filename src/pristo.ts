@@ -11,6 +11,7 @@ import type { Contact } from './contract.ts'
 import type { Direct } from './direct.ts'
 import { explain, makeContact, makeEvent, makeId, type ContactInput, type Fields, type FieldValue, type TrackedEvent } from './event.ts'
 import { createFlusher, type Refusal } from './flusher.ts'
+import { ask, type BeforeSend } from './hook.ts'
 import { createHolding, LEASE_MS, type DropReason } from './holding.ts'
 import { createOutbox } from './outbox.ts'
 import { openPage, type Page } from './page.ts'
@@ -23,6 +24,10 @@ export interface Options extends Tokens, ConsentOptions {
   endpoint?: string | undefined
   /** Sends straight to the API, with the key in the page: for trials and trusted pages. */
   direct?: Direct | undefined
+  /** Sees each event before it is stored, and may change or drop it. */
+  beforeSend?: BeforeSend | undefined
+  /** Whether the console tells of each event and batch; `localStorage.pristo_debug = 1` does the same in one browser. @default false */
+  debug?: boolean | undefined
 }
 
 /** What can be listened to, and what a listener is given. */
@@ -94,7 +99,7 @@ const MAX_EVENT_CHARS = 19_900
  * @param createSend makes the way out, to the relay at this address or elsewhere
  */
 export const startPristo = (
-  { endpoint = '/pristo', consent: initial, respect, ...tokens }: Options,
+  { endpoint = '/pristo', consent: initial, respect, beforeSend, ...tokens }: Options,
   createSend: (transport: Transport, address: string, page: Page) => Send,
 ): Pristo => {
   const mayStore = (): boolean => consent !== 'pending'
@@ -114,9 +119,9 @@ export const startPristo = (
       }
     })
 
-  const complain = (problem: unknown): void => {
+  const complain = (problem: unknown, about = ''): void => {
     // Ours are texts. What a getter of the site throws, or its promise rejects with, may refuse to become one.
-    const message = `[pristo] ${typeof problem === 'string' || problem instanceof Error ? problem : typeof problem}`
+    const message = `[pristo] ${about}${typeof problem === 'string' || problem instanceof Error ? problem : typeof problem}`
     console.error(message)
     if (isTelling) return // a listener that makes the mistake of which it is told
     isTelling = true
@@ -210,10 +215,11 @@ export const startPristo = (
       if (consent !== 'denied') decide(contact)
     }),
     track: safe((type: string, fields?: Fields) => {
-      const event = makeEvent(makeId(), type, fields, complain)
+      const made = makeEvent(makeId(), type, fields, complain)
+      const event = consent === 'denied' ? null : ask(beforeSend, made, complain)
+      if (!event) return
       const { length } = JSON.stringify(event)
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
-      if (consent === 'denied') return
       const now = Date.now()
       const epoch = Math.max(now, identity.current().rev, identity.deniedAt)
       const record = identity.complete({ event, due: now + LEASE_MS, epoch })
