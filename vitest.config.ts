@@ -5,7 +5,7 @@ import { makeTag } from './build.mjs'
 export const BUILT = ['boundaries', 'package/docs', 'package/package', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
 
 /** Not to meet another file's fake clock, ids or cookies: fake-indexeddb, and whole pages one after the other. */
-const ALONE = ['outbox', 'consent', 'hook'].map((name) => `test/${name}.test.ts`)
+const ALONE = ['outbox', 'consent', 'hook', 'debug'].map((name) => `test/${name}.test.ts`)
 
 export default defineConfig({
   // As the build does it for `src/relay/tag.ts`, but with a script that need not be built first.

@@ -2,11 +2,12 @@
  * The ES module face, for pages and workers. Importing has no side effects; on a server every method is a no-op.
  * @module pristo
  */
+import { start } from './debug.ts'
 import type { Direct } from './direct.ts'
 import { explain, type Fields } from './event.ts'
 import { isBrowser, type Page } from './page.ts'
 import { createSender, type Send, type Transport } from './sender.ts'
-import { startPristo, type EventMap, type Options, type Pristo } from './pristo.ts'
+import type { EventMap, Options, Pristo } from './pristo.ts'
 
 /** Where there is no browser every method is a no-op. */
 const NO_PAGE: Pristo = {
@@ -49,7 +50,7 @@ const createSend =
  */
 export const createPristo = <Events extends EventMap<Events> = Record<string, Fields>>(options: Options = {}): Pristo<Events> =>
   // Types are the caller's word: any event will do at run time.
-  (isBrowser() ? startPristo(Object(options), createSend(Object(options).direct)) : NO_PAGE) as Pristo<Events>
+  (isBrowser() ? start(Object(options), createSend(Object(options).direct)) : NO_PAGE) as Pristo<Events>
 
 export type { Contact, PristoEvent } from './contract.ts'
 export type { Consent, ConsentOptions } from './consent.ts'

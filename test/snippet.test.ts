@@ -12,6 +12,7 @@ beforeEach(() => {
 afterEach(() => {
   window.pristo?.close?.()
   delete window.pristo
+  delete window.pristoConfig
   vi.useRealTimers()
   vi.unstubAllGlobals()
 })
@@ -27,11 +28,13 @@ const arrange = (queued?: QueuedCall[], endpoint?: string, takes?: string) => {
   const messages: string[] = []
   vi.spyOn(console, 'error').mockImplementation((message) => void messages.push(message))
   if (queued) window.pristo = { q: queued }
-  const load = async (): Promise<void> => {
+  /** @param data attributes of the tag; `null`: a module, or a tag manager's, which knows no element of its own */
+  const load = async (data: Record<string, string> | null = {}): Promise<void> => {
     const tag = document.createElement('script')
+    Object.assign(tag.dataset, data)
     if (endpoint !== undefined) tag.dataset.endpoint = endpoint
     if (takes !== undefined) tag.dataset.token = 'stale'
-    vi.spyOn(document, 'currentScript', 'get').mockReturnValue(tag)
+    vi.spyOn(document, 'currentScript', 'get').mockReturnValue(data && tag)
     vi.resetModules()
     await import('../src/snippet.ts')
     vi.spyOn(document, 'currentScript', 'get').mockReturnValue(null)
@@ -96,6 +99,63 @@ describe('the script tag', () => {
     expect(await flushed()).toMatchObject({ pending: 0 })
     expect(requests.map(({ token, types }) => [token, types])).toEqual([['stale', ['one']], ['fresh', ['one']]])
     expect(messages).toEqual([])
+  })
+
+  it('is set up by its attributes, else by window.pristoConfig, else by the first init in the queue', async () => {
+    const where = async (data: Record<string, string> | null, config: unknown, queued: QueuedCall[]): Promise<unknown[]> => {
+      const { load, flushed, requests, messages } = arrange([...queued, ['identify', ADA], ['track', 'view']])
+      Object.assign(window, { pristoConfig: config })
+      await load(data)
+      await flushed()
+      window.pristo?.close?.()
+      delete window.pristo
+      localStorage.clear()
+      return [...requests.map(({ address }) => address), ...messages]
+    }
+    const init: QueuedCall[] = [['init', { endpoint: '/first' }], ['init', { endpoint: '/second' }]]
+    expect(await where({ endpoint: '/attribute' }, { endpoint: '/config' }, init)).toEqual(['/attribute'])
+    expect(await where({}, { endpoint: '/config' }, init)).toEqual(['/config'])
+    expect(await where(null, { endpoint: '/config' }, init)).toEqual(['/config'])
+    expect(await where(null, undefined, init)).toEqual(['/first'])
+    expect(await where(null, { consent: 'denied' }, init)).toEqual([])
+    expect(await where({ consent: 'granted' }, { consent: 'denied' }, [])).toEqual(['/pristo'])
+  })
+
+  it.each([[null], ['/x'], [5], [[]], [{ endpoint: 5, token: {}, getToken: 1, respect: null, debug: 0 }]])(
+    'is not broken by %j for its set-up, whose mistakes are told',
+    async (config) => {
+      const { load, flushed, requests, messages } = arrange([['init', config], ['identify', ADA], ['track', 'view']])
+      Object.assign(window, { pristoConfig: config })
+      await load(null)
+      await flushed()
+      expect([requests.map(({ address }) => address), messages.length]).toEqual([['/pristo'], Object(config).endpoint ? 2 : 0])
+    },
+  )
+
+  it.each([
+    ['the stub', () => (window.pristo = { ...window.pristo, beforeSend: (event) => ({ ...event, type: 'changed' }) })],
+    ['window.pristoConfig', () => (window.pristoConfig = { beforeSend: (event) => ({ ...event, type: 'changed' }) })],
+  ])('takes beforeSend of %s', async (_, set) => {
+    const { load, flushed, types } = arrange([['identify', ADA], ['track', 'view']])
+    set()
+    await load()
+    await flushed()
+    expect(types()).toEqual(['changed'])
+  })
+
+  it('takes consent, respect and debug from its attributes', async () => {
+    vi.stubGlobal('navigator', { onLine: true, globalPrivacyControl: true })
+    vi.spyOn(console, 'groupCollapsed').mockImplementation(() => {})
+    const { load, flushed, types, messages } = arrange([['identify', ADA], ['track', 'view']])
+    await load({ consent: 'granted', respect: 'gpc', debug: 'true' })
+    await flushed()
+    expect([types(), messages]).toEqual([[], []])
+    expect(console.groupCollapsed).toHaveBeenCalled()
+    window.pristo?.consent?.('granted')
+    window.pristo?.q?.push(['identify', ADA])
+    window.pristo?.track?.('view')
+    await flushed()
+    expect(types()).toEqual(['view'])
   })
 
   it.each([
