@@ -1,6 +1,8 @@
 /** What a site gets of the package: its files, its types under any compiler options, and no more code than it imports. */
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
 import * as esbuild from 'esbuild'
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,7 +30,7 @@ describe('files', () => {
   })
 
   test('a source map names files that are there, or has their text inside', () => {
-    const home = join(packed.project, 'node_modules/pristo')
+    const { home } = packed
     const sources = packed.files
       .filter((file) => file.endsWith('.map'))
       .flatMap((file) => {
@@ -44,6 +46,13 @@ describe('files', () => {
     expect(packed.files).toContain('dist/relay/options.d.ts')
     expect(packed.files).not.toContain('dist/relay/schema.d.ts')
     expect(packed.files.filter((file) => /^dist\/relay\/cli\/.*\.d\.ts/.test(file))).toEqual([])
+  })
+
+  test('the README’s command prints the integrity of the script', () => {
+    const [, command = ''] = /^```sh integrity\n(.*)\n```/m.exec(readFileSync(join(packed.home, 'README.md'), 'utf8')) ?? []
+    const script = readFileSync(join(packed.home, 'dist/pristo.js'))
+    const printed = execFileSync('sh', ['-c', command], { cwd: packed.project, encoding: 'utf8' })
+    expect(printed).toBe(`sha384-${createHash('sha384').update(script).digest('base64')}\n`)
   })
 
   test('publint finds nothing', async () => {

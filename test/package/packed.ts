@@ -23,6 +23,8 @@ export interface Packed {
   manifest: Manifest
   /** A project, in whose `node_modules` the package is. */
   project: string
+  /** The package itself. */
+  home: string
   /** What is in it, as paths from its root. */
   files: string[]
   /** Names of the subpaths that are code, such as `pristo/relay`. */
@@ -46,6 +48,7 @@ export const pack = (): Packed => {
     tarball: new Uint8Array(readFileSync(join(folder, name))),
     manifest,
     project: join(folder, 'project'),
+    home,
     files: readdirSync(home, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(home.length + 1)),
