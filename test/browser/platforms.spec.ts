@@ -66,14 +66,14 @@ test.describe('Google Consent Mode', () => {
 
   test('an update before the tag is there is heard, also behind another patch of push, and push goes on as it was', async ({ site, open }) => {
     const manager = `dataLayer.push = (push => (...given) => push.apply(dataLayer, given))(dataLayer.push)
-      window.pushed = dataLayer.push({ event: 'gtm.js' }, null, 'text')
+      window.pushed = dataLayer.push({ event: 'gtm.js' }, null, 'text', ['consent', 'update'])
       gtag('consent', 'update', ${JSON.stringify(GRANTED)})`
     site.serve('/shop', shop('consent-mode', `${GTAG}; ${manager}`))
     const page = await open('/shop')
     await track(page)
     await drain(page)
     expect(site.api.events()).toMatchObject([{ type: 'page_view' }])
-    expect(await page.evaluate(() => Reflect.get(window, 'pushed'))).toBe(3)
+    expect(await page.evaluate(() => Reflect.get(window, 'pushed'))).toBe(4)
     await expectCalm(page)
   })
 })
