@@ -1,8 +1,10 @@
 import { defineConfig } from 'vitest/config'
 import { makeTag } from './build.mjs'
 
+const NAMES = ['anywhere', 'boundaries', 'package/docs', 'package/package', 'package/release', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag']
+
 /** These build bundles, start processes or workerd: a step of their own in `npm test` (test/built.config.ts), so that all others run at every save. */
-export const BUILT = ['anywhere', 'boundaries', 'package/docs', 'package/package', 'package/release', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/tag'].map((name) => `test/${name}.test.ts`)
+export const BUILT = NAMES.map((name) => `test/${name}.test.ts`)
 
 /** Not to meet another file's fake clock, ids or cookies: fake-indexeddb, and whole pages one after the other. */
 const ALONE = ['outbox', 'consent', 'hook', 'debug'].map((name) => `test/${name}.test.ts`)

@@ -3,7 +3,7 @@
  * Invariant: never the source; it is built anew, as `prepack` does it for a release.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,15 +12,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** package.json, as far as it is looked at here. */
 export interface Manifest {
-  version: string
-  sideEffects: string[]
   exports: Record<string, string | { types: string; default: string }>
 }
 
 /** What was packed. */
 export interface Packed {
   tarball: Uint8Array<ArrayBuffer>
-  manifest: Manifest
   /** A project, in whose `node_modules` the package is. */
   project: string
   /** The package itself. */
@@ -46,12 +43,9 @@ export const pack = (): Packed => {
   const manifest: Manifest = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
   return {
     tarball: new Uint8Array(readFileSync(join(folder, name))),
-    manifest,
     project: join(folder, 'project'),
     home,
-    files: readdirSync(home, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(home.length + 1)),
+    files: readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(home, name)).isFile()),
     subpaths: Object.entries(manifest.exports).flatMap(([path, target]) => (typeof target === 'string' ? [] : [`pristo${path.slice(1)}`])),
     remove: () => rmSync(folder, { recursive: true }),
   }
@@ -63,5 +57,5 @@ export const compile = (project: string): Promise<string> =>
     const child = spawn(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', project], { stdio: ['ignore', 'pipe', 'inherit'] })
     let said = ''
     child.stdout.on('data', (chunk) => (said += chunk))
-    child.on('close', () => resolve(said.replaceAll(project, '')))
+    child.on('close', (code) => resolve(said.replaceAll(project, '') || (code ? `ended with ${code}` : '')))
   })
