@@ -140,7 +140,8 @@ export const startPristo = (
       }
     }
 
-  const identity = createIdentity(page)
+  // Another tab, which has not heard of the denial, may go on naming the visitor: it is not this page that writes it down.
+  const identity = createIdentity({ ...page, write: (key, value) => consent !== 'denied' && page.write(key, value) })
   const outbox = createOutbox(page.idb, () => mayStore() && !page.isGone())
 
   const holding = createHolding({

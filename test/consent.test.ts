@@ -76,6 +76,19 @@ describe('a decision', () => {
     expect([page.track('view'), await kept()]).toEqual([undefined, ONLY_DENIED])
   })
 
+  it('to refuse is not undone by a tab that has not heard of it: what that one writes down is not copied here', async () => {
+    const other = openTracker()
+    await visit(other)
+    const page = openTracker()
+    page.consent('denied')
+    await page.settled()
+    other.identify({ id: 'u_2', email: 'b@b.co' })
+    await other.flushed()
+    localStorage.removeItem('pristo_contact')
+    await page.flushed()
+    expect(Object.keys(localStorage)).toEqual(['pristo_consent'])
+  })
+
   it('to agree, made in another tab, is no word on a page that asks itself', async () => {
     const page = openTracker({ consent: 'pending' })
     localStorage['pristo_consent'] = 'granted'

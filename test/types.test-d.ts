@@ -64,3 +64,20 @@ declare const upstash: UpstashRatelimit
 export const rateLimit: RateLimit = { address: cloudflare, contact: { limit: ({ key }) => upstash.limit(key) }, overall: { requests: 1, perS: 1 } }
 // @ts-expect-error takes the key alone: as it is, all clients would be one
 export const limiter: Limiter = upstash
+
+createPristo({ respect: 'gpc dnt', debug: true, consent: undefined, beforeSend: (event) => (event.type === 'signup' ? null : { ...event, customFields: { n: 1 } }) })
+createPristo({ beforeSend: ({ type, customFields }) => ({ type: type.toLowerCase(), customFields: { ...customFields, path: customFields['path']?.slice(0, 9) } }) })
+// @ts-expect-error what a hook returns has a type, or is null
+createPristo({ beforeSend: () => undefined })
+// @ts-expect-error a hook answers at once
+createPristo({ beforeSend: async (event) => event })
+// @ts-expect-error a hook does not see who it was
+createPristo({ beforeSend: (event) => (event.contact ? null : event) })
+// @ts-expect-error no such option
+createPristo({ before_send: () => null })
+
+window.pristoConfig = { endpoint: '/pristo', consent: 'pending', respect: 'gpc', debug: true, token: 'jwt', getToken: () => undefined, beforeSend: () => null }
+// @ts-expect-error the tag has no direct mode
+window.pristoConfig = { direct: { populationId: 'population', apiKey: 'key' } }
+// @ts-expect-error no such consent
+window.pristoConfig = { consent: 'yes' }

@@ -21,7 +21,7 @@ export const mutants = [
   {
     name: 'a batch does not ask for an ack',
     file: 'src/sender.ts',
-    edits: [['ack: true, ', '']],
+    edits: [['ack: page.hasCookies, ', '']],
   },
   {
     name: 'all that was sent is deleted, not what was stored',
@@ -127,6 +127,21 @@ export const mutants = [
     name: 'the relay delivers what is being delivered',
     file: 'src/relay/dedupe.ts',
     edits: [["if (claim === 'busy') return retry('in_flight')", '']],
+  },
+  {
+    name: 'a decision on consent is forgotten with its page',
+    file: 'src/consent.ts',
+    edits: [['return recallConsent(page) ?? (', 'return (']],
+  },
+  {
+    name: 'a refusal in another tab is never heard of',
+    file: 'src/pristo.ts',
+    edits: [["recallConsent(page) === 'denied'", 'false']],
+  },
+  {
+    name: 'consent is asked for after the page has been read',
+    file: 'src/pristo.ts',
+    edits: [["consent !== 'pending'", 'true']],
   },
   {
     name: 'the relay goes on after an event that must wait',

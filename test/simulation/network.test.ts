@@ -33,7 +33,7 @@ const setUp = () => {
   const ears = { onDispatch: () => {}, onOverBudget: () => {}, onHead: () => {}, onRead: () => {} }
   const world: World = createWorld({ device, api, time, random, ears, log: () => {} })
   const open = (): Page =>
-    new Page({ nth: 1, device, network: world, time, random, script: () => {}, onWrite: () => {}, onThrown: () => {}, log: () => {} })
+    new Page({ nth: 1, device, network: world, time, random, attributes: {}, script: () => {}, onWrite: () => {}, onThrown: () => {}, log: () => {} })
   const run = (forMs: number) => {
     const end = time.now() + forMs
     time.after(forMs, () => {})

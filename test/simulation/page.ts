@@ -47,6 +47,8 @@ export interface PageParts {
   random: Random
   /** The bundle, compiled once: instantiated with the globals of this page. */
   script: (globals: object) => void
+  /** Of the tag: `data-endpoint` is `endpoint`. */
+  attributes: Record<string, string>
   /** Told of writes to `localStorage`, for the storage events of other pages. */
   onWrite(page: Page, key: string | null, newValue: string | null, oldValue: string | null): void
   /** Told of what the script threw, and of what it printed. */
@@ -175,7 +177,7 @@ export class Page implements Realm {
   }
 
   #globals(): object {
-    const { device, network, random, time, onWrite, log } = this.#parts
+    const { device, network, random, time, onWrite, log, attributes } = this.#parts
     const page = this
     const now = (): number => page.now()
 
@@ -226,7 +228,7 @@ export class Page implements Realm {
       visibilityState: { get: () => (page.isHidden ? 'hidden' : 'visible') },
       hidden: { get: () => page.isHidden },
       readyState: { value: 'complete' },
-      currentScript: { value: { dataset: { endpoint: '/pristo' } } },
+      currentScript: { value: { dataset: attributes } },
       referrer: { value: '' },
       cookie: { get: () => device.cookies.read(), set: (line: unknown) => device.cookies.write(String(line)) },
     })

@@ -50,6 +50,8 @@ export interface Scenario {
   steps: Step[]
   /** The relay's keys, newest first. Default: one. */
   keys?: readonly string[]
+  /** What the tag of every page says of consent until the visitor has decided. Default: nothing, which is `granted`. */
+  consent?: 'pending'
 }
 
 const tab = fc.nat(3)
@@ -156,7 +158,8 @@ export const scenarios = (seed: number, names: readonly string[]): fc.Arbitrary<
   const drawn = Array.from({ length: draw.int(0, Math.min(AT_ONCE, left.length)) }, () => left.splice(draw.int(0, left.length - 1), 1)[0] ?? '')
   const action = fc.oneof(...visits, ...drawn.flatMap((name) => classes[name] ?? []))
   const steps = fc.array(fc.record({ afterMs: pause, action }), { minLength: 4, maxLength: 30, size: 'max' })
-  return steps.map((list) => ({ seed, steps: list }))
+  const isAsked = drawn.includes('consent') && draw.chance(0.5)
+  return steps.map((list) => ({ seed, steps: list, ...(isAsked && { consent: 'pending' }) }))
 }
 
 /** One line for a person to read. */

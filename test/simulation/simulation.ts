@@ -56,6 +56,9 @@ const MAX_TABS = 4
 /** Where the product keeps what the visitor decided on consent. */
 const DECISION = 'pristo_consent'
 
+/** Where a denial waits that the disk has not carried out. */
+const DENIAL = 'pristo_spill_denied'
+
 /**
  * @param script the bundle, compiled: runs with a page's globals
  * @param isLogged whether to write the log, which costs a third of the time
@@ -156,8 +159,9 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
   const begin = (page: Page): void => {
     const tab = tabs.find((one) => one.page === page)
     if (!tab) return
-    tab.consent = 'granted'
-    if (decision() === 'denied') decide(tab, 'denied')
+    const word = decision()
+    tab.consent = word === 'granted' ? word : (scenario.consent ?? 'granted')
+    if (word === 'denied') decide(tab, word)
   }
 
   /** The page is seen again, or is back online: another tab's refusal holds for it. */
@@ -174,11 +178,14 @@ export const simulate = async (scenario: Scenario, script: (globals: object) => 
       network: world,
       time,
       random: random.fork(`page ${nth}`),
+      attributes: { endpoint: '/pristo', ...(scenario.consent && { consent: scenario.consent }) },
       script: (globals) => {
         begin(page)
         script(globals)
       },
       onWrite: (writer, key, newValue, oldValue) => {
+        const isLeave = newValue === null || key === DECISION || (isDenied(writer) && key === DENIAL)
+        if (!isLeave && (isForbidden(writer) || isDenied(writer))) fail(new Violation('without consent', `page ${writer.nth} wrote ${key}`))
         for (const { page: other } of tabs) {
           if (other === writer) continue
           time.after(2, () => other.task(() => other.window.emit(makeEvent('storage', other.window, { key, newValue, oldValue }))))
