@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { openPage } from '../src/page.ts'
+import { isDebugged, openPage } from '../src/page.ts'
 import { NOON } from './support/fakes.ts'
 
 beforeEach(() => {
@@ -100,6 +100,13 @@ describe('what is kept', () => {
     page.erase('pristo_a')
   })
 
+  it('may be a bare word, which is read and written before consent too', () => {
+    const { page, consent } = arrange()
+    consent.given = false
+    page.remember('pristo_a', 'word')
+    expect([page.recall('pristo_a'), localStorage['pristo_a'], page.recall('pristo_b')]).toEqual(['word', 'word', undefined])
+  })
+
   it('is an empty list where there is no such key or no JSON', () => {
     const { page } = arrange()
     localStorage['pristo_a'] = '{'
@@ -117,7 +124,8 @@ describe('where the browser denies', () => {
       ownKeys: () => expect.fail('SecurityError'),
     }))
     page.erase('a')
-    expect([page.write('a', 1), page.read('a'), page.keys('a')]).toEqual([undefined, [], []])
+    page.remember('a', 'word')
+    expect([page.write('a', 1), page.read('a'), page.keys('a'), page.recall('a'), isDebugged()]).toEqual([undefined, [], [], undefined, false])
   })
 
   it('cookies, there are none and nothing is thrown', () => {
@@ -158,5 +166,29 @@ describe('a page', () => {
     const { heard } = arrange()
     dispatchEvent(new Event('online'))
     expect(heard).toEqual(['show'])
+  })
+})
+
+describe('without a document', () => {
+  it.each([
+    ['a worker of a browser', { WorkerGlobalScope: class {}, indexedDB: {} }, true],
+    ['a worker of an edge runtime, which has no IndexedDB', { WorkerGlobalScope: class {} }, false],
+    ['a server with an IndexedDB for tests', { indexedDB: {} }, false],
+    ['a server', {}, false],
+  ])('%s is found to be what it is', async (_, globals, expected) => {
+    for (const [name, value] of Object.entries({ document: undefined, ...globals })) vi.stubGlobal(name, value)
+    vi.resetModules()
+    const { isBrowser } = await import('../src/page.ts')
+    expect(isBrowser()).toBe(expected)
+  })
+
+  it('nothing is out of sight, kept or read, and there are no cookies to ask for', async () => {
+    for (const name of ['document', 'localStorage']) vi.stubGlobal(name, undefined)
+    vi.resetModules()
+    const page = (await import('../src/page.ts')).openPage(() => true)
+    page.erase('a')
+    page.mark('a', 15)
+    page.remember('a', 'word')
+    expect([page.hasCookies, page.isHidden(), page.cookies(), page.read('a'), page.recall('a')]).toEqual([false, false, '', [], undefined])
   })
 })
