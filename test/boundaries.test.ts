@@ -86,12 +86,25 @@ const globalsIn = (room: string, names: string[]): string[] => {
   return names.filter((name) => RegExp(`(?<![.\\w$])${name}(?![\\w$]|:)`).test(code))
 }
 
+describe('what watches a page', () => {
+  test('enters no room of the core but page.ts and contract.ts, so that it weighs the same beside any tracker', () => {
+    const { inputs = {} } = built.get('dist/auto.js')?.meta ?? {}
+    expect(Object.keys(inputs).filter((room) => !room.startsWith('src/auto/')).sort()).toEqual(['src/contract.ts', 'src/page.ts'])
+  })
+
+  test('is in the tag, and not in the slim one or the module', () => {
+    const holding = bundles.filter(({ out, part }) => part === 'browser' && built.get(out)?.meta.inputs['src/auto/index.ts'])
+    expect(holding.map(({ out }) => out)).toEqual(['dist/pristo.js', 'dist/auto.js'])
+  })
+})
+
 describe('globals', () => {
   const browser = ['document', 'window', 'navigator', 'location', 'history', 'localStorage', 'sessionStorage', 'indexedDB', 'self', 'addEventListener', 'XMLHttpRequest']
   const node = ['process', 'Buffer', 'require', 'module', '__dirname', 'global']
 
-  test('those of a browser are touched in page.ts and snippet.ts alone', () => {
-    expect(rooms.filter((room) => globalsIn(room, browser).length)).toEqual(['src/page.ts', 'src/snippet.ts'])
+  test('those of a browser are touched in page.ts, by the tags, and by what watches a page', () => {
+    const touching = rooms.filter((room) => globalsIn(room, browser).length && !room.startsWith('src/auto/'))
+    expect(touching.sort()).toEqual(['src/install.ts', 'src/page.ts', 'src/snippet.ts'])
   })
 
   test("those of Node are touched in the relay's door for Node, and what it alone enters", () => {

@@ -147,9 +147,9 @@ it('shows a Worker in front of a site, which is the template too', async () => {
 })
 
 it('names the limits that the code has', () => {
-  const tag = bundles.find(({ out }) => out === 'dist/pristo.js')
   const spaced = (n: number): string => String(n).replace(/\B(?=\d{3}$)/, ' ')
-  expect(readme).toContain(`under ${spaced(Number(tag?.limit))} bytes`)
+  for (const [name, out] of [['the whole tag is', 'dist/pristo.js'], ['`pristo.slim.js`,', 'dist/pristo.slim.js']])
+    expect(readme).toContain(`${name} under ${spaced(Number(bundles.find((one) => one.out === out)?.limit))} bytes`)
   expect(readme).toContain(`${MAX_EVENTS} events`)
   expect(readme).toContain(`${spaced(FULL_BYTES)} bytes go at once`)
   for (const [kind, { requests }] of Object.entries(DEFAULT_RATES)) expect(readme).toMatch(RegExp(`\\| \`${kind}\` \\|.*\\| ${spaced(requests)} a minute \\|`))
@@ -161,5 +161,5 @@ it('has every room of src on its map, and no other', () => {
   const named = [...map.matchAll(/([\w-]+\.ts)\b/g)].map(([, file]) => file)
   const rooms = readdirSync(join(root, 'src')).filter((file) => file.endsWith('.ts'))
   for (const room of rooms) expect(named).toContain(room)
-  for (const file of named) expect(existsSync(join(root, 'src', `${file}`)) || existsSync(join(root, 'src/relay', `${file}`)) || file === 'test.ts').toBe(true)
+  for (const file of named) expect(existsSync(join(root, 'src', `${file}`)) || existsSync(join(root, 'src/relay', `${file}`)) || existsSync(join(root, 'src/auto', `${file}`)) || file === 'test.ts').toBe(true)
 })

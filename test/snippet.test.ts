@@ -19,10 +19,10 @@ afterEach(() => {
 
 /** A page with the inline stub and, after `load()`, the script tag. Its relay wants the token `takes`, where there is one. */
 const arrange = (queued?: QueuedCall[], endpoint?: string, takes?: string) => {
-  const requests: { address: string; types: string[]; token: string | undefined }[] = []
+  const requests: { address: string; types: string[]; token: string | undefined; events: Batch['events'] }[] = []
   vi.stubGlobal('fetch', async (address: string, { body }: RequestInit) => {
     const { events, token }: Batch = JSON.parse(String(body))
-    requests.push({ address, types: events.map(({ type }) => type), token })
+    requests.push({ address, types: events.map(({ type }) => type), token, events })
     return token === takes ? relayAnswer(body) : Response.json({ v: 1, error: { code: 'token_expired', message: 'expired' } }, { status: 401 })
   })
   const messages: string[] = []
@@ -156,6 +156,21 @@ describe('the script tag', () => {
     window.pristo?.track?.('view')
     await flushed()
     expect(types()).toEqual(['view'])
+  })
+
+  it('with data-pageview tracks the view of its page, and what the elements of the page say, until it is closed', async () => {
+    const { load, flushed, requests } = arrange([['identify', ADA]])
+    document.body.innerHTML = '<button data-pristo-track="go">Go</button>'
+    const click = () => document.querySelector('button')?.click()
+    history.replaceState(null, '', '/shop?a=1')
+    await load({ pageview: 'page_view', query: '' })
+    click()
+    await vi.advanceTimersByTimeAsync(200)
+    await flushed()
+    expect(requests.flatMap(({ events }) => events)).toMatchObject([{ type: 'go' }, { type: 'page_view', customFields: { path: '/shop?a=1' } }])
+    window.pristo?.close?.()
+    click()
+    expect(await flushed()).toEqual({ delivered: 0, rejected: 0, pending: 0 })
   })
 
   it.each([

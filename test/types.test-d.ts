@@ -1,4 +1,5 @@
 /** The types, by what must compile and what must not; a site's own events are in events.test-d.ts. `npm run test:types` is the judge; nothing here runs. */
+import { startAuto } from '../src/auto/index.ts'
 import { createPristo, type FlushResult } from '../src/index.ts'
 import type { Limiter, RateLimit } from '../src/relay/index.ts'
 
@@ -33,6 +34,13 @@ pristo.identify({ id: 'u_1', mail: 'a@b.co' })
 pristo.consent('denied')
 // @ts-expect-error no such consent
 pristo.consent('yes')
+
+// Attributes are texts: typed events do not keep a tracker from it.
+export const stops: (() => void)[] = [startAuto(pristo), startAuto(untyped, { pageview: undefined }), startAuto(pristo, { pageview: 'view', query: true })]
+// @ts-expect-error no tracker
+startAuto({})
+// @ts-expect-error an event type is a text
+startAuto(pristo, { pageview: true })
 
 const off: () => void = pristo.on('rejected', ({ event, code, status, message }) => [event.id, code, status?.toFixed(), message])
 off()

@@ -1,7 +1,7 @@
 /** The README's pages, as printed, in a browser. */
 import { readFileSync } from 'node:fs'
 import * as esbuild from 'esbuild'
-import { drain, expect, test } from './fixtures.ts'
+import { arrival, drain, expect, flush, identify, test } from './fixtures.ts'
 import { html } from './pages.ts'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -25,6 +25,26 @@ test('the stub of the README has all methods before the script comes', async ({ 
   site.serve('/readme', html(block('html stub') + calls))
   await open('/readme')
   await expect.poll(() => site.api.events()).toMatchObject([purchase])
+})
+
+test('the page of the README that has no JavaScript tracks its view, what is seen, clicked and submitted', async ({ site, open }) => {
+  site.serve('/readme', html(block('html auto')))
+  const page = await open('/readme')
+  await identify(page)
+  await page.evaluate(() => Object.assign(document.querySelector('input') ?? {}, { value: 'a@b.co' }))
+  const sent = async (): Promise<unknown[]> => {
+    await flush(page)
+    const events: { type: string; customFields: Record<string, string> }[] = site.requests().flatMap(({ body }) => JSON.parse(body).events)
+    return events.map(({ type, customFields }) => [type, customFields]).sort()
+  }
+  const view = ['page_view', { path: '/readme', title: 'shop' }]
+  await expect.poll(sent).toEqual([view, ['prices_seen', {}]])
+  await page.click('button')
+  await expect.poll(() => site.visits().filter((path) => path === '/readme').length).toBe(2)
+  await arrival(page, '/readme')
+  await page.click('a')
+  await expect.poll(() => site.api.events().map(({ type, customFields }) => [type, customFields])).toContainEqual(['signup', { plan: 'pro' }])
+  expect(site.api.events().map(({ type, customFields }) => [type, customFields])).toContainEqual(['newsletter', { topic: 'offers' }])
 })
 
 test('the ES module of the README stores its purchase', async ({ site, open }) => {

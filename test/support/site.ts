@@ -68,7 +68,7 @@ export interface Site {
 const dist = new URL('../../dist/', import.meta.url)
 
 /** The built files that a page may ask for. */
-const FILES: Record<string, string> = { '/pristo.js': 'pristo.js', '/pristo.mjs': 'index.js', '/direct.js': 'direct.js' }
+const FILES: Record<string, string> = { '/pristo.js': 'pristo.js', '/pristo.mjs': 'index.js', '/direct.js': 'direct.js', '/auto.mjs': 'auto.js', '/pristo.slim.js': 'pristo.slim.js' }
 
 const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8')
 
