@@ -21,6 +21,8 @@ const FILES: Record<string, string> = {
   '/pristo.js.map': 'dist/pristo.js.map',
   '/pristo.mjs': 'dist/index.js',
   '/index.js.map': 'dist/index.js.map',
+  '/auto.mjs': 'dist/auto.js',
+  '/auto.js.map': 'dist/auto.js.map',
 }
 
 const TYPES: Record<string, string> = {

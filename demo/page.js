@@ -13,5 +13,3 @@ openShop({
   onPurchase: ({ sku }) => location.assign(`/thanks?sku=${sku}`),
 })
 openPanel({ pristo })
-
-pristo.track('page_view', { path: location.pathname })

@@ -56,9 +56,10 @@ export const find = (sku) => products.find((product) => product.sku === sku)
 
 const art = ({ sku, art }) => `<svg class="art ${sku}" viewBox="0 0 240 180" aria-hidden="true" focusable="false">${shadow}${art}</svg>`
 
-const buttons = ({ sku, name }) => `
+// What is in the cart is tracked by attributes, without a line of code; what is bought, in `buy`.
+const buttons = ({ sku, name, price }) => `
   <div class="buttons">
-    <button type="button" data-do="add" data-sku="${sku}">Add to cart<span class="sr"> ${name}</span></button>
+    <button type="button" data-do="add" data-sku="${sku}" data-pristo-track="add_to_cart" data-pristo-sku="${sku}" data-pristo-amount="${price}">Add to cart<span class="sr"> ${name}</span></button>
     <button type="button" class="primary" data-do="buy" data-sku="${sku}">Buy now<span class="sr"> ${name}</span></button>
   </div>`
 
@@ -171,7 +172,6 @@ export function openShop({ pristo, onPurchase }) {
 
   const actions = {
     add(product) {
-      pristo.track('add_to_cart', { sku: product.sku, amount: product.price })
       state.cart++
       show()
       say(`${product.name} is in your cart.`)

@@ -1,4 +1,5 @@
-/** The same shop as a single-page app: the ES module, and routes by `history.pushState`. */
+/** The same shop as a single-page app: the ES modules, and routes by `history.pushState`. */
+import { startAuto } from '/auto.mjs'
 import { createPristo } from '/pristo.mjs'
 import { openPanel } from './panel.js'
 import { find, homeView, openShop, productView, thanksView } from './shop.js'
@@ -13,7 +14,6 @@ const render = () => {
   else if (page === 'product' && product) view.innerHTML = productView(product, '/spa')
   else view.innerHTML = homeView('/spa/product/')
   document.title = `${view.querySelector('h1').textContent} · Kiln & Co.`
-  pristo.track('page_view', { path: location.pathname })
 }
 
 const navigate = (path) => {
@@ -35,3 +35,4 @@ addEventListener('popstate', render)
 openShop({ pristo, onPurchase: ({ sku }) => navigate(`/spa/thanks/${sku}`) })
 openPanel({ pristo })
 render()
+startAuto(pristo, { pageview: 'page_view' })
