@@ -238,11 +238,12 @@ describe('page views', () => {
 
   it('end with what watches them', () => {
     const { types, stop } = arrange('', VIEW)
+    settle()
     stop()
     go('/next')
     dispatchEvent(new Event('popstate'))
     settle()
-    expect(types()).toEqual([])
+    expect(types()).toEqual(['page_view'])
   })
 })
 
@@ -252,13 +253,18 @@ describe('where there is no Navigation API, history', () => {
     history.pushState = function (...given: unknown[]) {
       calls.push([this, ...given])
       if (given[0] === 'bad') throw new DOMException('refused')
+      Reflect.apply(before, history, given)
       return Object('answer')
     }
     onTestFinished(() => void Reflect.deleteProperty(history, 'pushState'))
-    arrange('', VIEW)
-    expect(history.pushState(null, '', '/a')).toEqual(Object('answer'))
+    const { types } = arrange('', VIEW)
+    settle()
+    const other = Object.create(history)
+    expect(history.pushState.call(other, null, '', '/a')).toEqual(Object('answer'))
     expect(() => history.pushState('bad', '')).toThrow('refused')
-    expect(calls).toEqual([[history, null, '', '/a'], [history, 'bad', '']])
+    expect([calls[0]?.[0] === other, calls]).toEqual([true, [[other, null, '', '/a'], [history, 'bad', '']]])
+    settle()
+    expect(types()).toEqual(['page_view', 'page_view'])
   })
 
   it('is as it was after the end', () => {
@@ -303,6 +309,26 @@ describe('where there is no Navigation API, history', () => {
 })
 
 const before = History.prototype.pushState
+
+describe('the Navigation API, where it is,', () => {
+  it('tells of routes until the end, and history is left alone', () => {
+    const navigation = new EventTarget()
+    vi.stubGlobal('navigation', navigation)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    const { types, stop } = arrange('', VIEW)
+    settle()
+    expect(history.pushState).toBe(before)
+    const route = (path: string): void => {
+      history.pushState(null, '', path)
+      navigation.dispatchEvent(new Event('navigatesuccess'))
+      settle()
+    }
+    route('/a')
+    stop()
+    route('/b')
+    expect(types()).toEqual(['page_view', 'page_view'])
+  })
+})
 
 describe('a server', () => {
   it('has nothing to watch', () => {

@@ -71,7 +71,7 @@ test('a form counts each time it is submitted, also where the page sends it by i
   const page = await visit(
     site,
     open,
-    `<form id="own" data-pristo-track="newsletter" data-pristo-n="0"><input required><button>Go</button></form>
+    `<form id="own" data-pristo-track="newsletter" data-pristo-n="0"><input name="dataset" required><button>Go</button></form>
      <dialog open><form id="dialog" method="dialog" data-pristo-track="newsletter" data-pristo-n="1"><button>Close</button></form></dialog>
      <form id="silent" action="/blank" target="frame" data-pristo-track="newsletter" data-pristo-n="2"></form><iframe name="frame"></iframe>`,
   )
