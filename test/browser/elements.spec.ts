@@ -170,15 +170,17 @@ test('an element is seen once, by scrolling, when half of it is there, or half o
 })
 
 test('elements that are added, marked or moved later are seen once each, and not when their mark is taken off before', async ({ site, open }) => {
-  const page = await visit(site, open, `${TALL}<main></main>${TALL}<p id="end">end</p>`)
+  const page = await visit(site, open, `${TALL}<main><b id="off" ${MARKED} data-pristo-n="2">unmarked</b></main>${TALL}<p id="end">end</p>`)
   await page.evaluate((marked) => {
-    const main = document.querySelector('main')
-    if (!main) return
-    main.innerHTML = `<section><b ${marked} data-pristo-n="0">added</b> <b id="later" data-pristo-n="1">marked later</b> <b id="off" ${marked} data-pristo-n="2">unmarked</b></section>`
-    for (const [attribute, value] of [['data-pristo-when', 'visible'], ['data-pristo-track', 'page_view']] as const) document.querySelector('#later')?.setAttribute(attribute, value)
+    document.querySelector('#off')?.removeAttribute('data-pristo-track')
+    const section = document.createElement('section')
+    section.innerHTML = `<b ${marked} data-pristo-n="0">added</b> <b id="later" data-pristo-n="1">marked later</b>`
+    document.querySelector('main')?.append(section)
   }, MARKED)
-  await frames(page)
-  await page.evaluate(() => document.querySelector('#off')?.removeAttribute('data-pristo-track'))
+  await see(site, page, 'main', [0])
+  await page.evaluate(() => {
+    for (const [name, value] of [['when', 'visible'], ['track', 'page_view']] as const) document.querySelector('#later')?.setAttribute(`data-pristo-${name}`, value)
+  })
   await see(site, page, 'main', [0, 1])
   await page.evaluate(() => document.querySelector('main')?.append(...document.querySelectorAll('section')))
   await frames(page)
