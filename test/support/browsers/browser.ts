@@ -16,6 +16,11 @@ export interface Profile {
   close(): Promise<void>
 }
 
+export type Button = 'left' | 'middle' | 'right'
+
+/** What is held down during a click. */
+export type Key = 'Control' | 'Shift'
+
 /** One tab. In WebKit the commands of one profile's tabs run one after another, whoever waits for them. */
 export interface Page {
   /** Resolves when the page has loaded. */
@@ -27,7 +32,10 @@ export interface Page {
   evaluate<Result>(work: string): Promise<Result>
   evaluate<Result>(work: () => Result | Promise<Result>): Promise<Result>
   evaluate<Result, Argument>(work: (argument: Argument) => Result | Promise<Result>, argument: Argument): Promise<Result>
-  click(selector: string): Promise<void>
+  /** A real click, in the element's middle; where it is said how, also on what is disabled. In WebKit a middle or right click is only an event. */
+  click(selector: string, how?: { button?: Button; key?: Key }): Promise<void>
+  /** Presses and releases a key in what has the focus. */
+  press(key: 'Enter' | ' '): Promise<void>
   /** Goes back, maybe to a page that the browser kept. Resolves when the address has changed. */
   back(): Promise<void>
   reload(): Promise<void>

@@ -31,7 +31,9 @@ const wrap = (page: PlaywrightPage): Page => {
   return {
     goto: async (address) => void (await page.goto(address)),
     evaluate: (work: string | ((argument: never) => unknown), argument?: unknown) => page.evaluate(toExpression(work, argument)),
-    click: (selector) => page.click(selector),
+    // What is said of the click is the test's own idea of it: no waiting until it makes sense.
+    click: (selector, how) => page.click(selector, { ...how, force: !!how, modifiers: how?.key ? [how.key] : [] }),
+    press: (key) => page.keyboard.press(key),
     back: async () => {
       const here = await url()
       // `goBack()` waits for a load that a kept page does not have (Playwright 1.64.1).

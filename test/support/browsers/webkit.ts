@@ -15,6 +15,10 @@ const COMMAND_MS = 45_000
 /** Longest script in a page, and load of a page, milliseconds: they end before the command does, with a message of their own. */
 const TIMEOUTS = { script: 40_000, pageLoad: 20_000 }
 
+/** https://www.w3.org/TR/webdriver2/#keyboard-actions and https://www.w3.org/TR/pointerevents/#the-button-property */
+const KEYS = { Enter: '\ue007', ' ': ' ', Control: '\ue009', Shift: '\ue008' }
+const BUTTONS = { left: 0, middle: 1, right: 2 }
+
 type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) => Promise<unknown>
 
 /** Starts display and driver; each profile is a browser of its own. Rejects where it cannot. */
@@ -75,10 +79,25 @@ const createPage = (command: Command, inWindow: <T>(work: () => Promise<T>) => P
       if ('error' in outcome) throw new Error(outcome.error)
       return outcome.value
     },
-    click: (selector) =>
+    click: (selector, { button, key } = {}) =>
       inWindow(async () => {
-        const element = Object.values(Object(await command('POST', '/element', { using: 'css selector', value: selector })))[0]
-        await command('POST', `/element/${element}/click`)
+        const origin = await command('POST', '/element', { using: 'css selector', value: selector })
+        if (!button && !key) return void (await command('POST', `/element/${Object.values(Object(origin))[0]}/click`))
+        const run = (script: string): Promise<unknown> => command('POST', '/execute/sync', { script, args: [origin] })
+        // This driver lets go of the left button, whichever it pressed (WebKitGTK 2.50.6): the page has to make the event itself.
+        if (button === 'middle' || button === 'right')
+          return void (await run(`arguments[0].dispatchEvent(new MouseEvent('auxclick', { button: ${BUTTONS[button]}, bubbles: true, cancelable: true, composed: true }))`))
+        await run("arguments[0].scrollIntoView({ block: 'center' })")
+        const pause = { type: 'pause' }
+        const pressed = { button: BUTTONS.left }
+        const held = key && { type: 'key', id: 'keys', actions: [{ type: 'keyDown', value: KEYS[key] }, pause, pause, pause, { type: 'keyUp', value: KEYS[key] }] }
+        const moves = [pause, { type: 'pointerMove', origin, x: 0, y: 0 }, { type: 'pointerDown', ...pressed }, { type: 'pointerUp', ...pressed }, pause]
+        await command('POST', '/actions', { actions: [...(held ? [held] : []), { type: 'pointer', id: 'mouse', actions: moves }] })
+      }),
+    press: (key) =>
+      inWindow(async () => {
+        const value = KEYS[key]
+        await command('POST', '/actions', { actions: [{ type: 'key', id: 'keys', actions: [{ type: 'keyDown', value }, { type: 'keyUp', value }] }] })
       }),
     back: async () => {
       const here = await url()
