@@ -63,7 +63,7 @@ const attempt = <T>(work: () => T): T | undefined => {
 }
 
 /** In a page; not in a worker, not on a server. */
-export const isPage = typeof document !== 'undefined'
+const isPage = typeof document !== 'undefined'
 
 /** Whether this runs in a browser: in a page or, where workers have IndexedDB, in one of those. Edge runtimes have workers' globals without it. */
 export const isBrowser = (): boolean => isPage || ('WorkerGlobalScope' in globalThis && 'indexedDB' in globalThis)

@@ -163,7 +163,7 @@ describe('the script tag', () => {
     document.body.innerHTML = '<button data-pristo-track="go">Go</button>'
     const click = () => document.querySelector('button')?.click()
     history.replaceState(null, '', '/shop?a=1')
-    await load({ pageview: 'page_view', query: '' })
+    await load({ pageview: 'page_view', query: 'true' })
     click()
     await vi.advanceTimersByTimeAsync(200)
     await flushed()

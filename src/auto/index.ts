@@ -1,14 +1,15 @@
 /**
  * `pristo/auto`: clicks, submits, elements seen and page views, without a line of JavaScript in the page.
  * Invariants: it only ever calls `track()`; it stops, delays and changes nothing that the page or its visitor does.
+ * @module pristo/auto
  */
 import type { Fields } from '../event.ts'
-import { isPage } from '../page.ts'
 import { watchElements } from './elements.ts'
 import { watchViews } from './views.ts'
 
 /** What `startAuto()` needs of a tracker: any `createPristo<…>()` is one, whatever types of events it knows. */
 export interface Tracker {
+  /** Takes an event of this moment. */
   track(type: never, fields?: never): unknown
 }
 
@@ -29,7 +30,7 @@ export type Track = (type: string, fields: Fields) => unknown
  * @returns what ends it
  */
 export const startAuto = (pristo: Tracker, { pageview, query }: AutoOptions = {}): (() => void) => {
-  if (!isPage) return () => {}
+  if (typeof document === 'undefined') return () => {}
   const track: Track = (...event) => Object(pristo).track(...event) // the page's attributes decide, not the types of its code
   const stops = [watchElements(track)]
   if (pageview) stops.push(watchViews(track, pageview, query))

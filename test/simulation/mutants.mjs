@@ -5,8 +5,8 @@
 export const mutants = [
   {
     name: 'a new event has no lease',
-    file: 'src/pristo.ts',
-    edits: [['due: now + LEASE_MS', 'due: 0']],
+    file: 'src/holding.ts',
+    edits: [['const due = Date.now() + LEASE_MS\n    for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held', 'const due = 0\n    for (const record of ours(Infinity)) held']],
   },
   {
     name: 'a claim is not written down',

@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pristo-outage-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const tag = join(folder, 'tag.js')
-buildSync({ entryPoints: ['src/snippet.ts'], outfile: tag, bundle: true, format: 'iife', target: 'es2021' })
+buildSync({ entryPoints: ['src/slim.ts'], outfile: tag, bundle: true, format: 'iife', target: 'es2021' })
 const script = compile(tag)
 
 const MINUTE_MS = 60_000

@@ -56,7 +56,7 @@ const build = async (folder, { isPlain, mutant }) => {
     plugins,
     logLevel: 'silent',
   })
-  const real = bundles.find(({ format }) => format === 'iife')
+  const real = bundles.find(({ out }) => out === 'dist/pristo.slim.js') // a simulated page has no elements to watch
   if (!real) throw new Error('build.mjs has no script tag')
   if (mutant || isPlain) {
     await esbuild.build({ absWorkingDir: root, entryPoints: [real.entry], outfile: tag, bundle: true, format: 'iife', target: 'es2021', plugins, logLevel: 'silent' })
