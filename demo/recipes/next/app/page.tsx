@@ -1,0 +1,10 @@
+import { Buy, Login } from './buttons'
+
+export default function Home() {
+  return (
+    <main>
+      <h1>A shop</h1>
+      <Login /> <Buy />
+    </main>
+  )
+}

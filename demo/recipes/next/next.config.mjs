@@ -1,0 +1,3 @@
+export default {
+  skipTrailingSlashRedirect: true, // else Next answers /pristo/ by a redirect to /pristo
+}
