@@ -51,7 +51,16 @@ const launch = ([file = '', ...args], place) => {
   const ended = new Promise((resolve, reject) => child.once('close', resolve).once('error', reject))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
-  return { child, ended, output: () => output }
+  const kill = () => {
+    try {
+      if (child.pid) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // Nobody of the group is left.
+    }
+  }
+  process.prependOnceListener('exit', kill) // before its folder is removed
+  const over = ended.catch(() => null).finally(() => process.off('exit', kill))
+  return { ended, over, kill, output: () => output }
 }
 
 /**
@@ -73,15 +82,11 @@ export const run = async (command, place) => {
  * @param {Place} place
  */
 export const serve = async (command, url, place) => {
-  const { child, ended, output } = launch(command, place)
+  const { over, kill, output } = launch(command, place)
   let isOver = false
-  const over = ended.catch(() => null).finally(() => (isOver = true))
+  void over.then(() => (isOver = true))
   const stop = async () => {
-    try {
-      process.kill(-Number(child.pid), 'SIGKILL')
-    } catch {
-      // Nobody of the group is left.
-    }
+    kill()
     await over
   }
   const answers = () => fetch(url).then((response) => response.text().then(() => true), () => isOver)

@@ -21,8 +21,10 @@ import { editTracker, goAbout, visit } from './visit.mjs'
 /** @typedef {import('../support/browsers/find.mjs').Engine} Engine */
 /** @typedef {import('./recipes.mjs').Recipe} Recipe */
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1)) // what was started ends with it
 process.chdir(fileURLToPath(new URL('../..', import.meta.url)))
 const folder = mkdtempSync(join(tmpdir(), 'pristo-recipes-'))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 if (!existsSync('dist/relay/cli.js')) execFileSync(process.execPath, ['build.mjs'], { stdio: 'inherit' })
 const packed = pack(folder)
 
@@ -43,7 +45,7 @@ const { api, webkit } = await load()
 /** What is around npm: a script of ours must not lend its own programs and settings to a recipe. */
 const { npm_config_local_prefix: _, PATH = '', ...around } = process.env
 const path = PATH.split(':').filter((part) => !part.includes('node_modules')).join(':')
-const env = { PATH: path, HOME: folder, NEXT_TELEMETRY_DISABLED: '1', ASTRO_TELEMETRY_DISABLED: '1' }
+const env = { PATH: path, HOME: folder, npm_config_update_notifier: 'false', NEXT_TELEMETRY_DISABLED: '1', ASTRO_TELEMETRY_DISABLED: '1' }
 const settings = { PRISTO_API_KEY: api.apiKey, PRISTO_POPULATION_ID: api.populationId, PRISTO_BASE_URL: api.url, HOST: '127.0.0.1' }
 
 /** Runs work, and says how long it took: `build 12 s`. @param {string} what @param {() => Promise<void>} work */
@@ -137,6 +139,5 @@ for (const [name, recipe] of Object.entries(recipes)) {
   }
 }
 await api.close()
-rmSync(folder, { recursive: true, force: true })
 process.exitCode = counts.failed ? 1 : 0
 console.log(`${counts.passed} passed, ${counts.failed} failed`)
