@@ -15,7 +15,7 @@
  * @property {boolean} [hasRouter] `/about` is a page of its own
  * @property {boolean} [isRendered] the server itself renders the page
  * @property {string} [proxy] the file that names 127.0.0.1:8787, where its relay is as a process of its own
- * @property {string} [tracker] the module that makes the tracker, to be edited while Vite's development server runs
+ * @property {boolean} [isHot] is edited, too, while Vite's development server runs
  * @property {string} [html] the page as a file: whatever listens to WebKit's console has to be in it
  */
 
@@ -26,7 +26,7 @@ const start = () => ['npm', 'start']
 /** Every folder of `demo/recipes`. @type {Record<string, Recipe>} */
 export const recipes = {
   plain: { start, isPlain: true, html: 'index.html', engines: ['chromium', 'firefox', 'webkit'] },
-  'vite-react': { start: vite('preview'), html: 'dist/index.html', engines: ['chromium', 'firefox', 'webkit'], tracker: 'src/pristo.ts' },
+  'vite-react': { start: vite('preview'), html: 'dist/index.html', engines: ['chromium', 'firefox', 'webkit'], isHot: true },
   vue: { start: vite('preview'), hasRouter: true, proxy: 'vite.config.ts' },
   sveltekit: { start, hasRouter: true, isRendered: true },
   astro: { start, hasRouter: true, isRendered: true },

@@ -17,7 +17,7 @@ import { findPort, run, serve } from './app.mjs'
 import { copyRecipe, pack } from './packed.mjs'
 import { recipes, vite } from './recipes.mjs'
 import { openBrowser, WATCH } from './tabs.mjs'
-import { editTracker, goAbout, visit } from './visit.mjs'
+import { editHot, goAbout, stayHere, visit } from './visit.mjs'
 
 /** @typedef {import('../support/browsers/find.mjs').Engine} Engine */
 /** @typedef {import('./recipes.mjs').Recipe} Recipe */
@@ -79,7 +79,7 @@ const watch = (file) => writeFileSync(file, readFileSync(file, 'utf8').replace('
 /**
  * @param {Awaited<ReturnType<typeof open>>} app
  * @param {Engine} engine
- * @param {(tab: import('./tabs.mjs').Tab) => Promise<void>} interlude
+ * @param {import('./visit.mjs').Interlude} interlude
  */
 const visitBy = async ({ url, output }, engine, interlude) => {
   const browser = await openBrowser(engine, webkit)
@@ -101,7 +101,7 @@ const testBuilt = async (cwd, recipe) => {
     if (recipe.isRendered) assert.match(await (await fetch(app.url)).text(), /id="buy"/)
     for (const engine of recipe.engines ?? ['chromium']) {
       if (engine === 'webkit' && recipe.html) watch(join(cwd, recipe.html))
-      times.push(await time(nameOf(engine), () => visitBy(app, engine, recipe.hasRouter ? goAbout : async () => {})))
+      times.push(await time(nameOf(engine), () => visitBy(app, engine, recipe.hasRouter ? goAbout : stayHere)))
     }
   } finally {
     await app.stop()
@@ -109,10 +109,10 @@ const testBuilt = async (cwd, recipe) => {
   return times
 }
 
-/** What Vite's development server serves, with the tracker's own module edited under the eyes of the visitor. @param {string} cwd @param {string} tracker */
-const testHot = async (cwd, tracker) => {
+/** What Vite's development server serves, and edited meanwhile. @param {string} cwd */
+const testHot = async (cwd) => {
   const app = await open(cwd, { start: vite('dev') })
-  return time('hot reload', () => visitBy(app, 'chromium', editTracker(join(cwd, tracker)))).finally(app.stop)
+  return time('hot reload', () => visitBy(app, 'chromium', editHot(cwd))).finally(app.stop)
 }
 
 /** @param {string} name @param {Recipe} recipe @returns what took how long */
@@ -124,7 +124,7 @@ const test = async (name, recipe) => {
     // Without the settings: a build must not need them.
     ...(recipe.isPlain ? [] : [await time('build', () => run(['npm', 'run', 'build'], { cwd, env }))]),
     ...(await testBuilt(cwd, recipe)),
-    ...(recipe.tracker ? [await testHot(cwd, recipe.tracker)] : []),
+    ...(recipe.isHot ? [await testHot(cwd)] : []),
   ]
 }
 
