@@ -1,6 +1,7 @@
 import type { Metadata } from 'next'
 import Link from 'next/link'
 import type { ReactNode } from 'react'
+import { Tracker } from './tracker'
 
 export const metadata: Metadata = { title: 'A shop', icons: { icon: 'data:,' } }
 
@@ -17,6 +18,7 @@ export default function RootLayout({ children }: { children: ReactNode }) {
           </Link>
         </nav>
         {children}
+        <Tracker />
       </body>
     </html>
   )
