@@ -98,6 +98,7 @@ for (const { name, word, set } of signals) {
     site.serve('/next', html(set + TAG))
     const page = await open()
     expect(await shop(page)).toBe(null)
+    await flush(page) // the disk has heard of it: else the page leaves a note for the next one
     expect(await traces(page, site)).toMatchObject({ ...NO_TRACE, databases: expect.any(Number) })
     await page.goto(`${site.url}/`)
     await decide(page, 'granted')
