@@ -163,6 +163,13 @@ describe('page views', () => {
     expect(tracked).toMatchObject([['page_view', { referrer: '/before' }]])
   })
 
+  it('take what is no address at all for a path', () => {
+    vi.spyOn(document, 'referrer', 'get').mockReturnValue('direct')
+    const { tracked } = arrange('', VIEW)
+    settle()
+    expect(tracked).toMatchObject([['page_view', { referrer: '/direct' }]])
+  })
+
   it('have no title and no referrer where there is none', () => {
     document.title = ''
     const { tracked } = arrange('', VIEW)

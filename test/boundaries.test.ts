@@ -87,9 +87,9 @@ const globalsIn = (room: string, names: string[]): string[] => {
 }
 
 describe('what watches a page', () => {
-  test('enters no room of the core but page.ts and contract.ts, so that it weighs the same beside any tracker', () => {
+  test('enters no room of the core but contract.ts, so that it weighs the same beside any tracker', () => {
     const { inputs = {} } = built.get('dist/auto.js')?.meta ?? {}
-    expect(Object.keys(inputs).filter((room) => !room.startsWith('src/auto/')).sort()).toEqual(['src/contract.ts', 'src/page.ts'])
+    expect(Object.keys(inputs).filter((room) => !room.startsWith('src/auto/'))).toEqual(['src/contract.ts'])
   })
 
   test('is in the tag, and not in the slim one or the module', () => {

@@ -2,6 +2,7 @@
 import { startAuto } from '../src/auto/index.ts'
 import { createPristo, type FlushResult } from '../src/index.ts'
 import type { Limiter, RateLimit } from '../src/relay/index.ts'
+import type { TagOptions } from '../src/snippet.ts'
 
 const pristo = createPristo<{ purchase: { amount: string; sku?: string }; signup: {}; view: { at: Date; page: number } }>()
 
@@ -84,7 +85,7 @@ createPristo({ beforeSend: (event) => (event.contact ? null : event) })
 // @ts-expect-error no such option
 createPristo({ before_send: () => null })
 
-window.pristoConfig = { endpoint: '/pristo', consent: 'pending', respect: 'gpc', debug: true, token: 'jwt', getToken: () => undefined, beforeSend: () => null }
+window.pristoConfig = { endpoint: '/pristo', consent: 'pending', respect: 'gpc', debug: true, token: 'jwt', getToken: () => undefined, beforeSend: () => null } satisfies TagOptions
 // @ts-expect-error the tag has no direct mode
 window.pristoConfig = { direct: { populationId: 'population', apiKey: 'key' } }
 // @ts-expect-error no such consent

@@ -49,6 +49,7 @@ export const watchElements = (track: Track): (() => void) => {
     path.some((node) => report(node, event.type.replace('aux', '')))
   })
 
+  // Nothing is seen in a page that is hidden or prerendered: it is not drawn (HTML standard, "update the rendering").
   const sights = new IntersectionObserver(
     (entries) => {
       for (const { target, intersectionRatio, intersectionRect } of entries) {

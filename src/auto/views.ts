@@ -27,7 +27,8 @@ export const watchViews = (track: Track, type: string, query?: boolean): (() => 
     (host === location.host ? '' : `${protocol}//${host}`) +
     (pathname + search + (/^#!?\//.test(hash) ? hash : '')).replace(query ? '' : /\?[^#]*/g, '')
 
-  let referrer = document.referrer && addressOf(new URL(document.referrer))
+  // Of a page that gave itself another referrer, which may be no address, it is a path.
+  let referrer = document.referrer && addressOf(new URL(document.referrer, location.href))
 
   const view = (): void => {
     timer = void clearTimeout(timer)

@@ -108,6 +108,9 @@ describe('imports', () => {
   })
 })
 
+/** Where the type tests import from here, and from the package. */
+const SUBPATHS = [['../src/index.ts', 'pristo'], ['../src/auto/index.ts', 'pristo/auto'], ['../src/snippet.ts', 'pristo/pristo.js'], ['../src/relay/index.ts', 'pristo/relay']] as const
+
 describe('types', () => {
   const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true }
   const bundler = { module: 'esnext', moduleResolution: 'bundler' }
@@ -121,7 +124,7 @@ describe('types', () => {
     writeFileSync(join(folder, 'imports.mts'), imports.map((path, n) => `export * as n${n} from '${path}'\n`).join(''))
     for (const file of tests) {
       const text = readFileSync(join(root, 'test', file.replace('.mts', '.ts')), 'utf8')
-      writeFileSync(join(folder, file), text.replaceAll("'../src/index.ts'", "'pristo'").replaceAll("'../src/relay/index.ts'", "'pristo/relay'"))
+      writeFileSync(join(folder, file), SUBPATHS.reduce((moved, [source, path]) => moved.replaceAll(`'${source}'`, `'${path}'`), text))
     }
     const compilerOptions = { target: 'es2022', lib: ['es2023', 'dom'], types: [], noEmit: true, skipLibCheck: false, ...options }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }))
