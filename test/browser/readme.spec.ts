@@ -32,13 +32,12 @@ test('the page of the README that has no JavaScript tracks its view, what is see
   const page = await open('/readme')
   await identify(page)
   await page.evaluate(() => Object.assign(document.querySelector('input') ?? {}, { value: 'a@b.co' }))
-  const sent = async (): Promise<unknown[]> => {
+  const stored = async (): Promise<unknown[]> => {
     await flush(page)
-    const events: { type: string; customFields: Record<string, string> }[] = site.requests().flatMap(({ body }) => JSON.parse(body).events)
-    return events.map(({ type, customFields }) => [type, customFields]).sort()
+    return site.api.events().map(({ type, customFields }) => [type, customFields]).sort()
   }
   const view = ['page_view', { path: '/readme', title: 'shop' }]
-  await expect.poll(sent).toEqual([view, ['prices_seen', {}]])
+  await expect.poll(stored).toEqual([view, ['prices_seen', {}]])
   await page.click('button')
   await expect.poll(() => site.visits().filter((path) => path === '/readme').length).toBe(2)
   await arrival(page, '/readme')
