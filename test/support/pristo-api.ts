@@ -91,7 +91,7 @@ export interface PristoApiOptions {
   apiKey?: string
   /** A UUID. Default: a fixed one. */
   populationId?: string
-  /** Defined event types. Default: `signup`, `purchase`, `page_view`, `add_to_cart`, `newsletter`. */
+  /** Defined event types. Default: `signup`, `purchase`, `page_view`, `add_to_cart`, `newsletter`, `prices_seen`. */
   types?: string[]
   /** Custom fields defined on the population. Default: `plan`, `source`. */
   contactFields?: string[]
@@ -230,7 +230,7 @@ export async function startPristoApi(options: PristoApiOptions = {}): Promise<Pr
 
 function describeEvent(options: PristoApiOptions) {
   const {
-    types = ['signup', 'purchase', 'page_view', 'add_to_cart', 'newsletter'],
+    types = ['signup', 'purchase', 'page_view', 'add_to_cart', 'newsletter', 'prices_seen'],
     contactFields = ['plan', 'source'],
     eventFields,
   } = options
