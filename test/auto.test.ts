@@ -317,10 +317,23 @@ describe('where there is no Navigation API, history', () => {
 
 const before = History.prototype.pushState
 
+describe('what only has the name of the Navigation API', () => {
+  it.each([['an element with that id', () => document.createElement('nav')], ['a variable of the page', () => ({ open: true })]])('is passed over: %s', (_, make) => {
+    vi.stubGlobal('navigation', make())
+    const { types, stop } = arrange('', VIEW)
+    settle()
+    go('/a')
+    stop()
+    vi.unstubAllGlobals()
+    expect(types()).toEqual(['page_view', 'page_view'])
+  })
+})
+
 describe('the Navigation API, where it is,', () => {
   it('tells of routes until the end, and history is left alone', () => {
     const navigation = new EventTarget()
     vi.stubGlobal('navigation', navigation)
+    vi.stubGlobal('Navigation', EventTarget)
     onTestFinished(() => void vi.unstubAllGlobals())
     const { types, stop } = arrange('', VIEW)
     settle()

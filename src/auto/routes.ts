@@ -14,7 +14,9 @@ interface Patched {
  * @returns what ends it
  */
 export const watchRoutes = (tell: () => void): (() => void) => {
-  if ('navigation' in window) {
+  const { navigation } = window
+  // Not whether there is something of that name: `<nav id="navigation">` is, too, and a page may have a variable of its own.
+  if (typeof Navigation === 'function' && navigation instanceof Navigation) {
     // Not `currententrychange`: this one comes when the page has done what it does for a route.
     navigation.addEventListener('navigatesuccess', tell)
     return () => navigation.removeEventListener('navigatesuccess', tell)
