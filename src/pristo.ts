@@ -218,7 +218,7 @@ export const startPristo = (
     track: safe((type: string, fields?: Fields) => {
       const made = makeEvent(makeId(), type, fields, complain)
       const event = consent === 'denied' ? null : ask(beforeSend, made, complain)
-      if (!event) return
+      if (!event || consent === 'denied') return // the hook may have asked the visitor
       const { length } = JSON.stringify(event)
       if (length > MAX_EVENT_CHARS) throw explain('event.length', length, MAX_EVENT_CHARS)
       const now = Date.now()

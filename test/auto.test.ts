@@ -88,6 +88,20 @@ describe('an element with data-pristo-track', () => {
     expect(types()).toEqual(['link', 'inside'])
   })
 
+  it('is told of a middle click on an image that refers to a symbol no more than of one on a button', () => {
+    const { types, find } = arrange('<button data-pristo-track="go"><b>Go</b></button>')
+    Object.assign(find('b'), { href: '#icon' })
+    click(find('b'), 'auxclick', 1)
+    expect(types()).toEqual([])
+  })
+
+  it('counts each of two clicks on the same spot, though the page was too busy for a task between them', () => {
+    const { types, find } = arrange('<button data-pristo-track="go">Go</button>')
+    find('button').click()
+    find('button').click()
+    expect(types()).toEqual(['go', 'go'])
+  })
+
   it('around a label counts once, though its field is clicked as well', () => {
     const { types, find } = arrange('<p data-pristo-track="choice"><label><b>Yes</b><input type="checkbox"></label></p>')
     find('b').click()
@@ -168,6 +182,13 @@ describe('page views', () => {
     const { tracked } = arrange('', VIEW)
     settle()
     expect(tracked).toMatchObject([['page_view', { referrer: '/direct' }]])
+  })
+
+  it('go on where the page has a form called title in the place of its title', () => {
+    vi.spyOn(document, 'title', 'get').mockReturnValue(Object(document.createElement('form')))
+    const { types } = arrange('', VIEW)
+    settle()
+    expect(types()).toEqual(['page_view'])
   })
 
   it('have no title and no referrer where there is none', () => {
@@ -338,15 +359,17 @@ describe('the Navigation API, where it is,', () => {
     const { types, stop } = arrange('', VIEW)
     settle()
     expect(history.pushState).toBe(before)
-    const route = (path: string): void => {
+    const route = (path: string, outcome: string): void => {
       history.pushState(null, '', path)
-      navigation.dispatchEvent(new Event('navigatesuccess'))
+      navigation.dispatchEvent(new Event(outcome))
       settle()
     }
-    route('/a')
+    route('/a', 'navigatesuccess')
+    route('/failed', 'navigateerror')
     stop()
-    route('/b')
-    expect(types()).toEqual(['page_view', 'page_view'])
+    route('/b', 'navigatesuccess')
+    route('/c', 'navigateerror')
+    expect(types()).toEqual(['page_view', 'page_view', 'page_view'])
   })
 })
 

@@ -60,6 +60,14 @@ describe('beforeSend', () => {
     expect([typeof id, seen, messages]).toEqual(['string', [AS_IT_WAS], [expect.stringContaining(message)]])
   })
 
+  it('may have the visitor refuse: the event is not tracked', async () => {
+    const page = openTracker({ beforeSend: (event) => (page.consent('denied'), event) })
+    page.identify(ADA)
+    expect(page.track('view')).toBeUndefined()
+    await page.flushed()
+    expect(page.arrived()).toEqual([])
+  })
+
   it('is not asked where consent is denied, nor of a call that is refused', async () => {
     const hook = vi.fn<BeforeSend>((event) => event)
     const page = openTracker({ beforeSend: hook })

@@ -28,15 +28,18 @@ const LOOK_MS = 100
 export const watchElements = (track: Track): (() => void) => {
   const seen = new WeakSet<EventTarget>()
   let last: EventTarget | undefined
+  let target: EventTarget | null | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
 
   /** Whether the element asked for this; if so, it is tracked. */
-  const report = (node: EventTarget, when: string): boolean => {
+  const report = (node: EventTarget, when: string, at?: EventTarget | null): boolean => {
     const { pristoTrack, pristoWhen = Object(node).localName === 'form' ? 'submit' : 'click' } = wordsOf(node)
     if (pristoTrack === undefined || pristoWhen !== when) return false
     // A click on a label is followed, in the same task, by a click on its field: to whoever holds both it was one.
-    if (node !== last) track(pristoTrack, fieldsOf(node))
+    // Two clicks on the same spot were two, however busy the page was between them.
+    if (node !== last || at === target) track(pristoTrack, fieldsOf(node))
     last = node
+    target = at
     setTimeout(() => (last = undefined))
     return true
   }
@@ -45,8 +48,8 @@ export const watchElements = (track: Track): (() => void) => {
     const path = event.composedPath() // into open shadow roots, and past SVG and text inside a link
     const { button } = Object(event)
     // A right click asks for a menu. A middle click opens links, and does nothing elsewhere.
-    if (button && !(button === 1 && path.some((node) => Object(node).href))) return
-    path.some((node) => report(node, event.type.replace('aux', '')))
+    if (button && !(button === 1 && path.some((node) => /^a(rea)?$/.test(Object(node).localName) && Object(node).href))) return
+    path.some((node) => report(node, event.type.replace('aux', ''), path[0]))
   })
 
   // Nothing is seen in a page that is hidden or prerendered: it is not drawn (HTML standard, "update the rendering").

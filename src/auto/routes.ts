@@ -18,8 +18,10 @@ export const watchRoutes = (tell: () => void): (() => void) => {
   // Not whether there is something of that name: `<nav id="navigation">` is, too, and a page may have a variable of its own.
   if (typeof Navigation === 'function' && navigation instanceof Navigation) {
     // Not `currententrychange`: this one comes when the page has done what it does for a route.
-    navigation.addEventListener('navigatesuccess', tell)
-    return () => navigation.removeEventListener('navigatesuccess', tell)
+    // A route whose handler fails has been come to all the same.
+    const types = ['navigatesuccess', 'navigateerror']
+    for (const type of types) navigation.addEventListener(type, tell)
+    return () => types.forEach((type) => navigation.removeEventListener(type, tell))
   }
   const undo = (['pushState', 'replaceState'] as const).map((name) => patch(name, tell))
   return () => undo.forEach((end) => end())

@@ -33,7 +33,7 @@ export const watchViews = (track: Track, type: string, query?: boolean): (() => 
   const view = (): void => {
     timer = void clearTimeout(timer)
     const path = addressOf(location)
-    if (path !== last) track(type, { path: cut(path), title: cut(document.title), referrer: cut(referrer) })
+    if (path !== last) track(type, { path: cut(path), title: cut(String(document.title)), referrer: cut(referrer) })
     last = referrer = path
   }
 
