@@ -15,7 +15,7 @@ export default defineConfig({
   projects: found.map((engine) => ({ name: engine })),
   // A flaky test is a bug of ours until shown otherwise.
   retries: 0,
-  workers: 4, // they wait more than they work: four on two cores
+  workers: 3, // they wait more than they work: three on two cores. A fourth Firefox leaves none of them any time
   fullyParallel: true,
   forbidOnly: !!process.env['CI'],
   timeout: 60_000,
