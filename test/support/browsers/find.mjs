@@ -22,6 +22,9 @@ const names = { chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKit' }
 /** @param {Engine} engine */
 export const nameOf = (engine) => names[engine]
 
+/** `--no-sandbox`: Chromium refuses to run as root with one, and CI containers are root. The rest keeps it from phoning home. */
+export const CHROMIUM_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
 /**
  * Debian's packages for each engine.
  * @type {Record<Engine, string[]>}

@@ -1,11 +1,8 @@
 /** Chromium and Firefox, through Playwright. */
 import { chromium, firefox, type Page as PlaywrightPage } from '@playwright/test'
 import { toExpression, type Browser, type Page } from './browser.ts'
-import type { Start } from './find.mjs'
+import { CHROMIUM_ARGS, type Start } from './find.mjs'
 import { until } from './until.ts'
-
-/** `--no-sandbox`: Chromium refuses to run as root with one, and CI containers are root. The rest keeps it from phoning home. */
-export const CHROMIUM_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 // Playwright turns the back/forward cache off, which visitors have.
 const CHROMIUM_NOT = ['--disable-back-forward-cache']

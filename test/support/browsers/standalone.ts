@@ -6,8 +6,7 @@ import { chromium, firefox } from '@playwright/test'
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CHROMIUM_ARGS } from './playwright.ts'
-import { findBrowser, nameOf, type Engine } from './find.mjs'
+import { CHROMIUM_ARGS, findBrowser, nameOf, type Engine } from './find.mjs'
 import { start, startDisplay, stop } from './process.ts'
 
 export interface Standalone {

@@ -1,0 +1,95 @@
+// @ts-check
+/**
+ * The visitor's browser: a real Chromium, each sample in a fresh profile, and what the browser itself counts of a page's work.
+ */
+import { chromium } from '@playwright/test'
+import { CHROMIUM_ARGS, findBrowser } from '../support/browsers/find.mjs'
+
+/** @typedef {import('@playwright/test').Page} Page */
+/** @typedef {import('@playwright/test').CDPSession} CDPSession */
+
+/**
+ * @typedef {object} Visit
+ * @property {Page} page Playwright's
+ * @property {CDPSession} cdp
+ * @property {(work: string) => Promise<any>} evaluate an expression in the page
+ * @property {() => Promise<number>} workedMs what the page's main thread has computed so far, milliseconds of processor time
+ * @property {(atMostMs?: number) => Promise<number>} quiet waits until the main thread has hardly anything to do any more; `workedMs()` then
+ * @property {() => Promise<number>} heapBytes what the page's objects take, after a collection of all that is garbage
+ * @property {(rate: number) => Promise<void>} throttle so many times slower; 1 ends it
+ * @property {(isOffline: boolean) => Promise<void>} offline
+ * @property {(path: string) => Promise<Visit>} open another page of the same visitor, in a tab of its own
+ * @property {() => Promise<void>} close the tab
+ * @property {() => Promise<void>} end the visitor: all tabs, and what they stored
+ */
+
+/** @typedef {Awaited<ReturnType<typeof startBrowser>>} Browser */
+
+/** A thread that works less than this in `QUIET_FOR_MS` is quiet: the questions themselves cost about a third of it. */
+const QUIET_MS = 3
+
+const QUIET_FOR_MS = 500
+
+/** A library that never rests is cut off here. */
+const QUIET_WITHIN_MS = 15_000
+
+/**
+ * No visitor's browser says that it is headless or driven: some libraries refuse to track those (PostHog, Plausible).
+ * And nothing but this machine answers, or a library would be measured by the way to its vendor.
+ */
+const ARGS = [...CHROMIUM_ARGS, '--disable-blink-features=AutomationControlled', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--js-flags=--expose-gc']
+
+/** @param {string} origin of the site */
+export const startBrowser = async (origin) => {
+  const found = findBrowser('chromium')
+  if ('lacks' in found || found.start.by !== 'playwright') throw new Error(`no Chromium to measure in: ${'lacks' in found ? found.lacks : ''}`)
+  const { by: _, ...start } = found.start
+  const browser = await chromium.launch({ ...start, args: ARGS })
+  const userAgent = `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${browser.version().split('.')[0]}.0.0.0 Safari/537.36`
+
+  /** @param {import('@playwright/test').BrowserContext} context @param {string} path @returns {Promise<Visit>} */
+  const openIn = async (context, path) => {
+    const page = await context.newPage()
+    const cdp = await context.newCDPSession(page)
+    await cdp.send('Performance.enable', { timeDomain: 'threadTicks' })
+    const metric = async (/** @type {string} */ wanted) => (await cdp.send('Performance.getMetrics')).metrics.find(({ name }) => name === wanted)?.value ?? NaN
+    const workedMs = async () => (await metric('TaskDuration')) * 1000
+    const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+    const quiet = async (atMostMs = QUIET_WITHIN_MS) => {
+      const end = performance.now() + atMostMs
+      let before = await workedMs()
+      for (;;) {
+        await pause(QUIET_FOR_MS)
+        const now = await workedMs()
+        if (now - before < QUIET_MS || performance.now() > end) return now
+        before = now
+      }
+    }
+    const heapBytes = async () => {
+      await cdp.send('HeapProfiler.collectGarbage')
+      return (await cdp.send('Runtime.getHeapUsage')).usedSize
+    }
+    await page.goto(origin + path)
+    return {
+      page,
+      cdp,
+      evaluate: (work) => page.evaluate(work),
+      workedMs,
+      quiet,
+      heapBytes,
+      throttle: async (rate) => void (await cdp.send('Emulation.setCPUThrottlingRate', { rate })),
+      offline: (isOffline) => context.setOffline(isOffline),
+      open: (next) => openIn(context, next),
+      close: () => page.close(),
+      end: () => context.close(),
+    }
+  }
+
+  return {
+    version: browser.version(),
+    /** A new visitor opens a page. @param {string} path such as `/page/pristo` */
+    visit: async (path) => openIn(await browser.newContext({ userAgent, viewport: { width: 800, height: 600 } }), path),
+    close: () => browser.close(),
+  }
+}
