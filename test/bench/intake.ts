@@ -61,7 +61,8 @@ const ENVELOPE = JSON.stringify({ ok: true, status: 201, statusText: 'Created', 
 /** Cross-origin isolated: only there does `performance.now()` count in steps of 5 µs instead of 100. */
 const PAGE_HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cache-Control': 'no-store' }
 
-const [, , folder = ''] = process.argv
+/** Of the scripts of the pages, and of the installed packages. */
+const [, , folder = '', packages = ''] = process.argv
 
 const weather: Weather = { networkMs: 0, apiMs: 0, refuse: false }
 let arrivals: Arrival[] = []
@@ -103,7 +104,7 @@ const relay = createRelay({
 })
 
 const showPage = (id: string, hasScript: boolean): string => `<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>The shop</title>
+<html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"><title>The shop</title>
 <h1>The shop</h1><p>Forty lamps, one of them for you.</p>
 <button id="buy">Buy</button> <a id="away" href="/page/none">Away</a>
 ${hasScript ? `<script src="/bundle/${id}.js"></script>` : ''}</html>`
@@ -122,8 +123,9 @@ const answerIntake = async (id: string, path: string, request: IncomingMessage, 
   for (const mark of marks) arrive(id, mark, number)
   const delayMs = weather.networkMs + weather.apiMs
   if (delayMs) await wait(delayMs)
-  const { status, headers = {}, body: text = '' } = PROTOCOLS[id]?.answer(given) ?? { status: 404 }
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(text) }).end(text)
+  const { status, headers = {}, body: text = '', file } = PROTOCOLS[id]?.answer(given) ?? { status: 404 }
+  const bytes = file ? readFileSync(join(packages, file)) : Buffer.from(text)
+  response.writeHead(status, { ...headers, 'Content-Length': bytes.length }).end(bytes)
 }
 
 const site = await listen(async (request, response) => {

@@ -29,7 +29,7 @@ export const startServer = async (folder) => {
     packages: 'external',
     logLevel: 'silent',
   })
-  const child = fork(outfile, [folder])
+  const child = fork(outfile, [folder, join(root, 'test/bench/node_modules')])
   const [{ origin }] = await once(child, 'message')
 
   /** @type {Map<number, (value: never) => void>} */
