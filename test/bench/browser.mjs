@@ -90,6 +90,9 @@ export const startBrowser = async (origin) => {
     version: browser.version(),
     /** A new visitor opens a page. @param {string} path such as `/page/pristo` */
     visit: async (path) => openIn(await browser.newContext({ userAgent, viewport: { width: 800, height: 600 } }), path),
+    /** Speaks to the browser itself, for a page that nobody drives (`tab.mjs`). */
+    session: () => browser.newBrowserCDPSession(),
+    userAgent,
     close: () => browser.close(),
   }
 }
