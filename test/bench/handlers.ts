@@ -12,7 +12,7 @@ export interface Upstream {
 const AT_ONCE = 6
 
 /** Reads a batch, posts each event with the same headers, six at a time, and answers: no check, no order, no memory, no limit. */
-const createBare =
+export const createBare =
   ({ baseUrl, apiKey, populationId }: Upstream): Relay =>
   async (request) => {
     const { events }: { events: { id: string }[] } = await request.json()
@@ -37,12 +37,5 @@ const createBare =
 /** Spread into the options: one client asks as often as it can. */
 const UNLIMITED = { rateLimit: false } as const
 
-export const handlers = {
-  relay: (upstream: Upstream): Relay => createRelay({ ...upstream, ...UNLIMITED, identity: 'page' }),
-  bare: createBare,
-}
-
-export type Variant = keyof typeof handlers
-
-/** The one that is called so. */
-export const createHandler = (variant: string | undefined, upstream: Upstream): Relay => (variant === 'bare' ? handlers.bare : handlers.relay)(upstream)
+/** The relay, with nothing but what it needs. */
+export const createOurs = (upstream: Upstream): Relay => createRelay({ ...upstream, ...UNLIMITED, identity: 'page' })
