@@ -32,7 +32,7 @@ export type { Limiter, Rate, Verdict } from './limiter.ts'
 export type { RateLimit } from './rate.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
 export type { Tag } from './tag.ts'
-export type { Fetch } from './upstream.ts'
+export type { Call, Fetch, Reply } from './upstream.ts'
 
 /** What the runtime lends for one request; a Cloudflare `ExecutionContext` is one. */
 export interface RelayContext {

@@ -8,12 +8,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { serve } from 'srvx'
 import { refuse } from './answer.ts'
+import { nodeFetch } from './client.ts'
 import { optionsFromEnv, type Place } from './env.ts'
 import { explainFailure } from './failure.ts'
 import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
 import { tag } from './tag.ts'
 
+export { nodeFetch } from './client.ts'
 export { optionsFromEnv, type Place } from './env.ts'
 
 /** Longest that Node waits for a whole request. The relay itself gives up at 10 s; this ends the connections of those who never stop sending. */
@@ -55,7 +57,7 @@ const route = (relay: Relay, path: string): Relay => {
 export const serveRelay = async ({ around = (handle) => handle, ...given }: ServeOptions = {}): Promise<Server> => {
   const options = optionsFromEnv(process.env, given)
   const { port, hostname, path } = options
-  const served = around(route(createRelay({ tag, ...options }), path))
+  const served = around(route(createRelay({ tag, fetch: nodeFetch, ...options }), path))
   let isClosing = false
   const handle: Relay = async (request, context) => {
     const answer = await served(request, context)

@@ -11,8 +11,25 @@ import { judgeStatus, retry, stored, type Outcome } from './outcome.ts'
 import { personalValues, redact } from './redact.ts'
 import { within } from './time.ts'
 
-/** The part of `fetch` that the relay needs. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+/** A call of the API, as `fetch` takes it. */
+export interface Call {
+  method: 'POST'
+  headers: Record<string, string>
+  body: string
+  redirect: 'manual'
+  signal: AbortSignal
+}
+
+/** The part of a `Response` that the relay needs; its body is read once, by `text` or as `body`. */
+export interface Reply {
+  status: number
+  headers: Pick<Headers, 'get' | 'has'>
+  body: ReadableStream<Uint8Array> | null
+  text(): Promise<string>
+}
+
+/** The part of `fetch` that the relay needs. Must follow no redirect, since that would hand the key to another host. */
+export type Fetch = (url: string, init: Call) => Promise<Reply>
 
 /** Sends one event; every failure is an outcome. */
 export type Send = (event: PristoEvent) => Promise<Outcome>
@@ -29,8 +46,8 @@ const MAX_SEARCHED_CHARS = 2_000
 /** Bounds of `Retry-After`: 1 s to 1 h, as in the browser. */
 const MAX_RETRY_AFTER_S = 3600
 
-/** An answer of the API, as far as it matters here. */
-interface Reply {
+/** What the API said, as far as it matters here. */
+interface Said {
   status: number
   /** Undefined where the body could not be read to its end. */
   text: string | undefined
@@ -70,7 +87,7 @@ const messageOf = (text: string | undefined, secrets: readonly string[]): string
  * The answer's body; empty where it is over the limit, undefined where it breaks off. HTTP itself holds a body to its length, unless it is packed:
  * then the runtime may read it at once, which costs workerd half of what a reader in JavaScript does (measured 2026-11).
  */
-const textOf = async (response: Response): Promise<string | undefined> => {
+const textOf = async (response: Reply): Promise<string | undefined> => {
   const length = response.headers.get('Content-Length')
   const isShort = length !== null && Number(length) <= MAX_ANSWER_BYTES && !response.headers.has('Content-Encoding')
   if (isShort) return response.text().catch(() => undefined)
@@ -79,7 +96,7 @@ const textOf = async (response: Response): Promise<string | undefined> => {
 }
 
 /** A call of the API, whose `X-Request-Id` is `id`: nothing of the visitor's request goes with it. */
-export const makeCall = ({ key, id, body, signal }: { key: string; id: string; body: string; signal: AbortSignal }): RequestInit => ({
+export const makeCall = ({ key, id, body, signal }: { key: string; id: string; body: string; signal: AbortSignal }): Call => ({
   method: 'POST',
   headers: {
     'Content-Type': 'application/json',
@@ -113,7 +130,7 @@ export const createSend = ({
 }): Send => {
   let isMisconfigured = false
 
-  const call = async (event: PristoEvent, key: string, signal: AbortSignal): Promise<Reply> => {
+  const call = async (event: PristoEvent, key: string, signal: AbortSignal): Promise<Said> => {
     const { type, occurredAt, contact, customFields } = event
     const body = JSON.stringify({ type, occurredAt, contact, ...(customFields && { customFields }) })
     const response = await fetch(url, makeCall({ key, id: event.id, body, signal }))
@@ -125,8 +142,8 @@ export const createSend = ({
   }
 
   /** Newest key first; only a refused key is followed by the next. */
-  const callWithKeys = async (event: PristoEvent, signal: AbortSignal): Promise<Reply | undefined> => {
-    let reply: Reply | undefined
+  const callWithKeys = async (event: PristoEvent, signal: AbortSignal): Promise<Said | undefined> => {
+    let reply: Said | undefined
     for (const key of keys) {
       reply = await call(event, key, signal)
       if (reply.status !== 401 && reply.status !== 403) break
@@ -143,7 +160,7 @@ export const createSend = ({
     if (isWrong || verdict === 'stored') isMisconfigured = isWrong
   }
 
-  const judge = (event: PristoEvent, { status, text, retryAfterS }: Reply): Outcome => {
+  const judge = (event: PristoEvent, { status, text, retryAfterS }: Said): Outcome => {
     const http = { status, verdict: judgeStatus(status) }
     // A 2xx that broke off may have said `ok: false`: at least once means to ask again.
     if (http.verdict === 'stored' && text === undefined) return retry('unavailable')

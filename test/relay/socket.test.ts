@@ -2,9 +2,10 @@
 // Over real sockets, where fakes would only repeat what we believe of fetch and of Node.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { connect } from 'node:net'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createRelay, type RelayOptions } from '../../src/relay/index.ts'
-import { toNodeHandler } from '../../src/relay/node.ts'
+import { nodeFetch, toNodeHandler } from '../../src/relay/node.ts'
 import { KEY, makeBatch, makeEvent, outcomes, POPULATION, send, until, uuid } from './harness.ts'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -28,10 +29,17 @@ const whole =
 
 const serveApi = (act: RequestListener): Promise<string> => listen(createServer(whole(act)))
 
-const relayTo = (baseUrl: string, options: Partial<RelayOptions> = {}) =>
+const createRelayTo = (baseUrl: string, options: Partial<RelayOptions> = {}) =>
   createRelay({ apiKey: KEY, populationId: POPULATION, identity: 'page', baseUrl, onError: () => undefined, ...options })
 
-describe('the API, over a real socket', () => {
+const CLIENTS = [
+  ['fetch', undefined],
+  ['nodeFetch', nodeFetch],
+] as const
+
+describe.each(CLIENTS)('the API, over a real socket, by %s', (_, client) => {
+  const relayTo = (baseUrl: string, options: Partial<RelayOptions> = {}) => createRelayTo(baseUrl, { ...(client && { fetch: client }), ...options })
+
   it.each([301, 302, 307, 308])('a %i to another host is not followed: the key stays here', async (status) => {
     const stolen: unknown[] = []
     const thief = await serveApi((request, response) => (stolen.push(request.headers['x-api-key']), response.writeHead(201).end()))
@@ -65,6 +73,51 @@ describe('the API, over a real socket', () => {
     expect(outcomes(await send(relayTo(api, { limits: { callMs: 50 } }), [makeEvent(1)]))).toEqual(['unavailable'])
   })
 
+  it('an answer that breaks off is asked for again where it said that the event is stored, and believed where it said why not', async () => {
+    const breakOff = async (status: number) => {
+      const api = await serveApi((request, response) => {
+        response.writeHead(status, { 'Content-Length': 1000 }).write('{"ok":', () => request.socket.destroy())
+      })
+      return outcomes(await send(relayTo(api), [makeEvent(1)]))
+    }
+    expect(await breakOff(201)).toEqual(['unavailable'])
+    expect(await breakOff(400)).toEqual(['rejected'])
+  })
+
+  // Nobody asked for it; where it were not unpacked, a refusal would pass for a success.
+  it.each([['gzip', gzipSync], ['deflate', deflateSync], ['br', brotliCompressSync]] as const)('an answer packed by %s is read', async (encoding, pack) => {
+    const packed = pack('{"ok":false,"status":400,"error":{"message":"unknown type"}}')
+    const api = await serveApi((_, response) => response.writeHead(201, { 'Content-Encoding': encoding, 'Content-Length': packed.length }).end(packed))
+    const { results } = await send(relayTo(api), [makeEvent(1)])
+    expect(results[0]).toMatchObject({ outcome: 'rejected', status: 400, message: 'unknown type' })
+  })
+
+  it('a packed answer that breaks off is asked for again', async () => {
+    const packed = gzipSync('{"ok":false,"status":400}')
+    const api = await serveApi((request, response) => {
+      response.writeHead(201, { 'Content-Encoding': 'gzip', 'Content-Length': packed.length }).write(packed.subarray(0, -4), () => request.socket.destroy())
+    })
+    expect(outcomes(await send(relayTo(api), [makeEvent(1)]))).toEqual(['unavailable'])
+  })
+
+  it('of an answer without an end no more is read than a sentence could need', async () => {
+    let sent = 0
+    const api = await serveApi((request, response) => {
+      response.writeHead(201)
+      const more = (): void => {
+        for (; !request.socket.destroyed; sent += 0x4000) if (!response.write('x'.repeat(0x4000))) return void response.once('drain', more)
+      }
+      more()
+    })
+    expect(outcomes(await send(relayTo(api), [makeEvent(1)]))).toEqual(['stored'])
+    expect(sent).toBeLessThan(30_000_000) // what sockets take besides
+  })
+
+  it('Retry-After is obeyed, in seconds', async () => {
+    const api = await serveApi((_, response) => response.writeHead(429, { 'retry-after': '17' }).end())
+    expect(await send(relayTo(api), [makeEvent(1)])).toMatchObject({ retryAfter: 17 })
+  })
+
   it('nobody listening is unavailable', async () => {
     expect(outcomes(await send(relayTo('http://127.0.0.1:1'), [makeEvent(1)]))).toEqual(['unavailable'])
   })
@@ -83,7 +136,7 @@ describe('a browser, over a real socket', () => {
   const serveTo = async (options: Partial<RelayOptions> = {}) => {
     const arrived: unknown[] = []
     const api = await serveApi((request, response) => (arrived.push(request.headers['x-request-id']), response.writeHead(201).end()))
-    const handle = toNodeHandler(relayTo(api, options))
+    const handle = toNodeHandler(createRelayTo(api, options))
     return { url: new URL('/pristo', await listen(createServer((request, response) => void handle(request, response)))), arrived }
   }
 

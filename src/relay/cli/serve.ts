@@ -2,6 +2,7 @@
  * `pristo-relay serve`: the relay as a service.
  * Invariant: the relay itself is that of `serveRelay`; what is here listens to its hooks, and to the signals that end it.
  */
+import { nodeFetch } from '../client.ts'
 import { optionsFromEnv } from '../env.ts'
 import { explainFailure } from '../failure.ts'
 import type { Relay, RelayOptions } from '../index.ts'
@@ -38,7 +39,7 @@ const combine = (...all: readonly Partial<Hooks>[]): Hooks => ({
 const createAsk = (options: RelayOptions) => {
   const { url, keys } = checkOptions(options)
   return async (): Promise<boolean> => {
-    const answers = await Promise.all(keys.map((key) => probe({ fetch, url, key })))
+    const answers = await Promise.all(keys.map((key) => probe({ fetch: nodeFetch, url, key })))
     return answers.some(({ verdict }) => verdict.kind === 'accepted')
   }
 }
@@ -56,7 +57,7 @@ const watch = (log: Log, metrics: Metrics, readiness: Readiness) => {
       if (status === 404) hooks.onRequest({ status, code: 'not_found', events: 0, ms: performance.now() - startedAt })
       return response
     }
-  return { ...hooks, fetch: metrics.timed((url, init) => fetch(url, init)), around: (handle: Relay) => metrics.around(hearMissed(handle)) }
+  return { ...hooks, fetch: metrics.timed(nodeFetch), around: (handle: Relay) => metrics.around(hearMissed(handle)) }
 }
 
 const ADMIN = { port: 'PRISTO_ADMIN_PORT', host: 'PRISTO_ADMIN_HOST' }
