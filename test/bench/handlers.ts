@@ -1,5 +1,5 @@
 /** What is compared: the relay, and the least that could stand in its place. Bundled for both runtimes. */
-import { createRelay, type Relay } from '../../src/relay/index.ts'
+import { createRelay, type Fetch, type Relay } from '../../src/relay/index.ts'
 
 /** Where the events go. */
 export interface Upstream {
@@ -37,5 +37,5 @@ export const createBare =
 /** Spread into the options: one client asks as often as it can. */
 const UNLIMITED = { rateLimit: false } as const
 
-/** The relay, with nothing but what it needs. */
-export const createOurs = (upstream: Upstream): Relay => createRelay({ ...upstream, ...UNLIMITED, identity: 'page' })
+/** The relay, with nothing but what it needs. `client` calls the API; by default the runtime's own `fetch`. */
+export const createOurs = (upstream: Upstream, client?: Fetch): Relay => createRelay({ ...upstream, ...UNLIMITED, ...(client && { fetch: client }), identity: 'page' })

@@ -18,17 +18,12 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import * as cold from './measures/cold.mjs'
 import * as relay from './measures/relay.mjs'
-import { median, spread } from './stats.mjs'
+import { writeCell } from './report.mjs'
+import { median } from './stats.mjs'
 
-/** @typedef {Awaited<ReturnType<typeof relay.measure>> | Awaited<ReturnType<typeof cold.measure>>} Table */
+/** @typedef {import('./report.mjs').Table} Table */
 
 const MEASURES = { relay, cold }
-
-/** @param {number[]} list @param {number} digits */
-const show = (list, digits) => {
-  const [least, most] = spread(list).map((value) => value.toFixed(digits))
-  return least === most ? `${least}` : `${median(list).toFixed(digits)} (${least}–${most})`
-}
 
 /** @param {string[][]} lines */
 const align = (lines) => {
@@ -36,14 +31,20 @@ const align = (lines) => {
   return lines.map((line) => line.map((cell, column) => (column ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join('  ')).join('\n')
 }
 
-/** @param {Table} table */
+/** Which row is held against all others. */
+const OURS = 'relay'
+
+/** A line a column, as there are more of them than rows. @param {Table} table */
 const print = ({ title, notes, columns, rows }) => {
-  const valuesOf = (/** @type {string} */ id, /** @type {string} */ key) => rows.find((row) => row.id === id)?.values[key] ?? []
-  const lines = columns.map(({ key, title, unit, digits }) => {
-    const [ours, theirs] = [valuesOf('relay', key), valuesOf('bare', key)]
-    return [`${title}, ${unit}`, show(ours, digits), show(theirs, digits), (median(ours) / median(theirs)).toFixed(2)]
+  const others = rows.filter(({ id }) => id !== OURS)
+  const ours = rows.find(({ id }) => id === OURS)?.values ?? {}
+  const lines = columns.map((column) => {
+    const { key, title, unit } = column
+    const ratios = others.map(({ values }) => (median(ours[key] ?? []) / median(values[key] ?? [])).toFixed(2))
+    return [`${title}, ${unit}`, ...rows.map(({ values }) => writeCell(values[key], column)), ...ratios]
   })
-  console.log(`${title}\n${align([['', 'relay', 'bare', 'relay/bare'], ...lines])}\n${notes.map((note) => `  ${note}\n`).join('')}`)
+  const head = ['', ...rows.map(({ id }) => id), ...others.map(({ id }) => `${OURS}/${id}`)]
+  console.log(`${title}\n${align([head, ...lines])}\n${notes.map((note) => `  ${note}\n`).join('')}`)
 }
 
 const main = async () => {
@@ -73,9 +74,9 @@ const main = async () => {
   const tables = []
   for (const name of values.only.split(',')) {
     if (name !== 'relay' && name !== 'cold') throw new Error(`no measure is called ${name}; there are ${Object.keys(MEASURES).join(', ')}`)
-    const table = await MEASURES[name].measure({ repeats: Number(values.repeats), plan })
-    print(table)
-    tables.push(table)
+    const measured = [await MEASURES[name].measure({ repeats: Number(values.repeats), plan })].flat()
+    measured.forEach(print)
+    tables.push(...measured)
   }
   if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, date: new Date().toISOString(), command: process.argv.slice(2).join(' '), tables }, undefined, 2)}\n`)
 }

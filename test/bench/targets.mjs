@@ -13,6 +13,7 @@ import * as esbuild from 'esbuild'
 import { Miniflare } from 'miniflare'
 
 /** @typedef {'relay' | 'bare'} Variant */
+/** @typedef {Variant | 'relay-fetch'} NodeVariant on Node the relay calls the API over node:http; here by the runtime's fetch, as the pass-through does */
 /** @typedef {{ url: URL, pid: number, close: () => Promise<void> }} Target */
 /** @typedef {{ baseUrl: string, apiKey: string, populationId: string }} Settings as test/bench/handlers.ts has them */
 

@@ -62,7 +62,7 @@ const startProcess = async (code, settings) => {
   return ms
 }
 
-/** @satisfies {{ key: string, title: string, unit: string, digits: number, better: 'less' | 'more' }[]} */
+/** @type {import('../report.mjs').Column[]} */
 const COLUMNS = [
   { key: 'isolate', title: 'Fresh isolate to the first event stored', unit: 'ms', digits: 1, better: 'less' },
   { key: 'warm', title: 'The next event', unit: 'ms', digits: 1, better: 'less' },
@@ -77,8 +77,8 @@ const COLUMNS = [
 /** Isolates a round, since one takes a few milliseconds: enough for a median that the machine's other work does not move. */
 const ISOLATES = 5
 
-/** @param {{ repeats: number, quick?: boolean }} context */
-export const measure = async ({ repeats, quick = false }) => {
+/** @param {{ repeats: number, isQuick?: boolean }} context @returns {Promise<import('../report.mjs').Table>} */
+export const measure = async ({ repeats, isQuick = false }) => {
   const programs = await compile()
   const { settings, close } = await startUpstream()
   const rows = VARIANTS.map((id) => ({ id, values: /** @type {Record<string, number[]>} */ (Object.fromEntries(COLUMNS.map(({ key }) => [key, []]))) }))
@@ -94,7 +94,7 @@ export const measure = async ({ repeats, quick = false }) => {
   const empty = []
   try {
     for (const script of [...VARIANTS, 'empty']) await inIsolate(script, 'load') // the loader itself must be warm
-    for (const { one: { id, values } } of interleave(rows, repeats * (quick ? 1 : ISOLATES))) {
+    for (const { one: { id, values } } of interleave(rows, repeats * (isQuick ? 1 : ISOLATES))) {
       const stored = await inIsolate(id, 'store')
       const loaded = await inIsolate(id, 'load')
       values.isolate?.push(stored.ms)

@@ -8,7 +8,7 @@ import { interleave } from '../stats.mjs'
 import { checkStored, compile, cpuUsOf, makeBody, post, startNode, startUpstream, startWorkerd, VARIANTS } from '../targets.mjs'
 
 /** @typedef {import('../targets.mjs').Target} Target */
-/** @typedef {import('../targets.mjs').Variant} Variant */
+/** @typedef {import('../targets.mjs').NodeVariant} NodeVariant */
 
 /**
  * @typedef {object} Plan
@@ -50,54 +50,71 @@ const run = async (target, { seconds, events, contacts, clients }) => {
   return figures
 }
 
-const NAMES = { node: 'Node', workerd: 'workerd' }
+/** @typedef {import('../report.mjs').Table} Table */
+
+/** @type {Record<string, { name: string, ids: readonly NodeVariant[], notes: string[] }>} */
+const RUNTIMES = {
+  node: {
+    name: 'Node',
+    ids: ['relay', 'relay-fetch', 'bare'],
+    notes: ['The relay calls the API over `node:http`, as `serveRelay` does (`nodeFetch`); `relay-fetch` by the runtime’s own `fetch`, as the pass-through does.'],
+  },
+  workerd: { name: 'workerd', ids: VARIANTS, notes: [] },
+}
+
+/** @param {number} events @returns {import('../report.mjs').Column[]} */
+const columnsOf = (events) => [
+  { key: `rate${events}`, title: `${events} a batch`, unit: 'events/s', digits: 0, better: 'more' },
+  { key: `cpu${events}`, title: `${events} a batch`, unit: 'CPU µs/event', digits: 0, better: 'less' },
+]
 
 /**
- * @param {keyof typeof NAMES} runtime
- * @param {number} events
+ * All variants on one runtime in turns: what the machine does besides hits each of them.
+ * @param {{ repeats: number, plan: Plan, ids: readonly NodeVariant[], start: (id: NodeVariant) => Promise<Target> }} given
  */
-const columnsOf = (runtime, events) => {
-  const what = `${NAMES[runtime]}, ${events} a batch`
-  return [
-    { key: `${runtime}_${events}_rate`, title: what, unit: 'events/s', digits: 0, better: /** @type {const} */ ('more') },
-    { key: `${runtime}_${events}_cpu`, title: what, unit: 'CPU µs/event', digits: 0, better: /** @type {const} */ ('less') },
-  ]
+const compare = async ({ repeats, plan, ids, start }) => {
+  const columns = plan.events.flatMap(columnsOf)
+  const rows = ids.map((id) => ({ id, values: /** @type {Record<string, number[]>} */ (Object.fromEntries(columns.map(({ key }) => [key, []]))) }))
+  /** @type {{ values: Record<string, number[]>, target: Target }[]} */
+  const started = []
+  try {
+    for (const { id, values } of rows) started.push({ values, target: await start(id) }) // one by one: a new workerd is known by there being one more
+    for (const events of plan.events) {
+      for (const { one: { values, target } } of interleave(started, repeats)) {
+        const { rate, cpu } = await run(target, { ...plan, events })
+        values[`rate${events}`]?.push(rate)
+        values[`cpu${events}`]?.push(cpu)
+      }
+    }
+  } finally {
+    await Promise.all(started.map(({ target }) => target.close()))
+  }
+  return { columns, rows }
 }
 
 /**
- * Relay and pass-through in turns: what the machine does besides hits both.
- * @param {{ repeats: number, quick?: boolean, plan?: Plan }} context
+ * A table for each runtime.
+ * @param {{ repeats: number, isQuick?: boolean, plan?: Plan }} context
+ * @returns {Promise<Table[]>}
  */
-export const measure = async ({ repeats, quick = false, plan = quick ? { ...PLAN, seconds: 0.3 } : PLAN }) => {
+export const measure = async ({ repeats, isQuick = false, plan = isQuick ? { ...PLAN, seconds: 0.3 } : PLAN }) => {
+  const strange = plan.runtimes.find((one) => !RUNTIMES[one])
+  if (strange !== undefined) throw new Error(`no runtime is called ${strange}; there are ${Object.keys(RUNTIMES).join(', ')}`)
   const programs = await compile()
   const { settings, close } = await startUpstream()
-  /** @type {Record<keyof typeof NAMES, (variant: Variant) => Promise<Target>>} */
-  const runtimes = {
-    node: (variant) => startNode(programs.node, variant, JSON.stringify(settings)),
-    workerd: (variant) => startWorkerd(programs.workers[variant], settings),
-  }
-  const names = plan.runtimes.map((name) => {
-    if (name === 'node' || name === 'workerd') return name
-    throw new Error(`no runtime is called ${name}; there are ${Object.keys(runtimes).join(', ')}`)
-  })
-  const columns = names.flatMap((runtime) => plan.events.flatMap((events) => columnsOf(runtime, events)))
-  const rows = VARIANTS.map((id) => ({ id, values: /** @type {Record<string, number[]>} */ (Object.fromEntries(columns.map(({ key }) => [key, []]))) }))
+  /** @type {Table[]} */
+  const tables = []
   try {
-    for (const runtime of names) {
-      const targets = { relay: await runtimes[runtime]('relay'), bare: await runtimes[runtime]('bare') }
-      for (const events of plan.events) {
-        for (const { one: { id, values } } of interleave(rows, repeats)) {
-          const { rate, cpu } = await run(targets[id], { ...plan, events })
-          values[`${runtime}_${events}_rate`]?.push(rate)
-          values[`${runtime}_${events}_cpu`]?.push(cpu)
-        }
-      }
-      await Promise.all([targets.relay.close(), targets.bare.close()])
+    for (const runtime of plan.runtimes) {
+      const { name, ids, notes } = RUNTIMES[runtime] ?? { name: runtime, ids: [], notes: [] }
+      const start = (/** @type {NodeVariant} */ id) =>
+        runtime === 'node' ? startNode(programs.node, id, JSON.stringify(settings)) : startWorkerd(programs.workers[id === 'bare' ? id : 'relay'], settings)
+      const how = `${plan.clients} batches under way at once, each with events of ${plan.contacts} contacts; ${repeats} × ${plan.seconds} s each, in turns.`
+      tables.push({ name: `relay-${runtime}`, title: `${title} on ${name}`, notes: [how, ...notes], ...(await compare({ repeats, plan, ids, start })) })
     }
   } finally {
     await close()
     programs.remove()
   }
-  const notes = [`${plan.clients} batches under way at once, each with events of ${plan.contacts} contacts; ${repeats} × ${plan.seconds} s each, relay and pass-through in turns.`]
-  return { name: 'relay', title, notes, columns, rows }
+  return tables
 }
