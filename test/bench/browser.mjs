@@ -14,7 +14,7 @@ import { CHROMIUM_ARGS, findBrowser } from '../support/browsers/find.mjs'
  * @property {CDPSession} cdp
  * @property {(work: string) => Promise<any>} evaluate an expression in the page
  * @property {() => Promise<number>} workedMs what the page's main thread has computed so far, milliseconds of processor time
- * @property {(atMostMs?: number) => Promise<number>} quiet waits until the main thread has hardly anything to do any more; `workedMs()` then
+ * @property {(atMostMs?: number) => Promise<number>} quiet waits until the main thread has hardly worked for a quarter of a second; `workedMs()` then
  * @property {() => Promise<number>} heapBytes what the page's objects take, after a collection of all that is garbage
  * @property {(rate: number) => Promise<void>} throttle so many times slower; 1 ends it
  * @property {(isOffline: boolean) => Promise<void>} offline
@@ -25,10 +25,10 @@ import { CHROMIUM_ARGS, findBrowser } from '../support/browsers/find.mjs'
 
 /** @typedef {Awaited<ReturnType<typeof startBrowser>>} Browser */
 
-/** A thread that works less than this in `QUIET_FOR_MS` is quiet: the questions themselves cost about a third of it. */
-const QUIET_MS = 3
+/** A thread that works less than this in `QUIET_FOR_MS`, on a machine at full speed, is quiet: a question alone costs 0.3 ms. */
+const QUIET_MS = 1.5
 
-const QUIET_FOR_MS = 500
+const QUIET_FOR_MS = 250
 
 /** A library that never rests is cut off here. */
 const QUIET_WITHIN_MS = 15_000
@@ -56,13 +56,15 @@ export const startBrowser = async (origin) => {
     const workedMs = async () => (await metric('TaskDuration')) * 1000
     const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
+    let rate = 1
+
     const quiet = async (atMostMs = QUIET_WITHIN_MS) => {
       const end = performance.now() + atMostMs
       let before = await workedMs()
       for (;;) {
         await pause(QUIET_FOR_MS)
         const now = await workedMs()
-        if (now - before < QUIET_MS || performance.now() > end) return now
+        if (now - before < QUIET_MS * rate || performance.now() > end) return now
         before = now
       }
     }
@@ -78,7 +80,10 @@ export const startBrowser = async (origin) => {
       workedMs,
       quiet,
       heapBytes,
-      throttle: async (rate) => void (await cdp.send('Emulation.setCPUThrottlingRate', { rate })),
+      throttle: async (wanted) => {
+        rate = wanted
+        await cdp.send('Emulation.setCPUThrottlingRate', { rate })
+      },
       offline: (isOffline) => context.setOffline(isOffline),
       open: (next) => openIn(context, next),
       close: () => page.close(),

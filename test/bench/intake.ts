@@ -4,7 +4,7 @@
  * Invariant: an event has arrived when whoever is to keep it has it: for ours the API behind the relay, for the others their intake.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -136,7 +136,7 @@ const site = await listen(async (request, response) => {
     const hasScript = name !== 'none' && searchParams.get('script') !== 'no'
     return void response.writeHead(200, { ...PAGE_HEADERS, 'Content-Type': 'text/html; charset=utf-8' }).end(showPage(name, hasScript))
   }
-  if (room === 'bundle') return void response.writeHead(200, { 'Content-Type': 'text/javascript; charset=utf-8' }).end(readFileSync(join(folder, name)))
+  if (room === 'bundle' && existsSync(join(folder, name))) return void response.writeHead(200, { 'Content-Type': 'text/javascript; charset=utf-8' }).end(readFileSync(join(folder, name)))
   response.writeHead(404, { 'Content-Length': 0 }).end()
 })
 

@@ -34,7 +34,7 @@ import { startServer } from './server.mjs'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** In the order of the report. */
-const MEASURES = ['bytes', 'call', 'page']
+const MEASURES = ['bytes', 'start', 'call', 'exit', 'backlog', 'page']
 
 /** @param {string | undefined} list @param {readonly string[]} known @param {string} what */
 const choose = (list, known, what) => {

@@ -30,6 +30,9 @@ export const PEERS = [
 /** Ours: what the others are compared with. */
 export const OURS = 'pristo'
 
+/** The page `/page/none` has no script at all: what the browser does without any of them. */
+export const EMPTY = 'none'
+
 /** @param {string} path from here */
 const readJson = (path) => JSON.parse(readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8'))
 

@@ -32,20 +32,24 @@ export const startServer = async (folder) => {
   const child = fork(outfile, [folder, join(root, 'test/bench/node_modules')])
   const [{ origin }] = await once(child, 'message')
 
-  /** @type {Map<number, (value: never) => void>} */
+  /** @type {Map<number, { resolve: (value: never) => void, reject: (error: Error) => void }>} */
   const asked = new Map()
   let asking = 0
   child.on('message', (/** @type {{ number: number, value: never }} */ { number, value }) => {
-    asked.get(number)?.(value)
+    asked.get(number)?.resolve(value)
     asked.delete(number)
   })
+  child.on('exit', (code) => {
+    for (const { reject } of asked.values()) reject(new Error(`the site has ended, with ${code}; what it said is above`))
+  })
   const ask = (/** @type {keyof Commands} */ name) => (/** @type {unknown} */ argument) =>
-    new Promise((resolve) => {
-      asked.set(++asking, resolve)
+    new Promise((resolve, reject) => {
+      asked.set(++asking, { resolve, reject })
       child.send({ number: asking, name, argument })
     })
 
   const close = async () => {
+    if (!child.connected) return
     const ended = once(child, 'exit')
     child.disconnect()
     await ended
