@@ -29,8 +29,7 @@ import { median } from './stats.mjs'
 /** How often the main thread is asked what it has done, milliseconds. A question costs it about 0.1 ms, which is taken off. */
 const STEP_MS = 50
 
-/** Quiet: in so long no step in which it computed more than that. Then there was no task of that length either. */
-const QUIET_MS = 500
+/** Not quiet: a step in which it computed more than that. Where there was none there was no task of that length either. */
 const BUSY_MS = 1
 
 /** @param {number} ms */
@@ -40,9 +39,10 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
  * Opens a page of a new visitor's.
  * @param {import('./browser.mjs').Browser} browser
  * @param {string} address
+ * @param {number} [quietMs] how long the thread must have had nothing to do to be quiet
  * @returns {Promise<Tab>}
  */
-export const openTab = async (browser, address) => {
+export const openTab = async (browser, address, quietMs = 500) => {
   const session = await browser.session()
   const { browserContextId } = await session.send('Target.createBrowserContext')
   const { targetId } = await session.send('Target.createTarget', { url: 'about:blank', browserContextId, width: 800, height: 600 })
@@ -87,7 +87,7 @@ export const openTab = async (browser, address) => {
   /** What one question costs of a quiet page, the middle of some that come as they will come. */
   const askingMs = async () => {
     const costs = []
-    for (let before = await workedMs(); costs.length < QUIET_MS / STEP_MS; ) {
+    for (let before = await workedMs(); costs.length < quietMs / STEP_MS; ) {
       await pause(STEP_MS)
       const now = await workedMs()
       costs.push(now - before)
@@ -110,7 +110,7 @@ export const openTab = async (browser, address) => {
       if (now - lastMs > BUSY_MS + questionMs) busyAt = performance.now()
       lastMs = now
       const isLate = performance.now() - beganAt > withinMs
-      if (!isLate && performance.now() - Math.max(busyAt, lookedAt) < QUIET_MS) continue
+      if (!isLate && performance.now() - Math.max(busyAt, lookedAt) < quietMs) continue
       const work = { cpuMs: lastMs - beganMs - asksMs, wallMs: busyAt - beganAt }
       const { isOver, progress } = await look()
       if (latest?.progress !== progress) latest = { work, progress }

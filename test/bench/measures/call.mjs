@@ -27,6 +27,11 @@ const SILENCE_MS = 8_000
 /** Between calls that come alone, milliseconds: what the one began is over when the next one comes. */
 const ALONE_MS = 50
 
+/** Where it is only to be seen that all runs: so few calls, and no patience. */
+const QUICK_CALLS = 40
+const QUICK_QUIET_MS = 100
+const QUICK_SILENCE_MS = 500
+
 export const title = 'A call'
 
 let runs = 0
@@ -100,12 +105,13 @@ const prepare = (run, count) => `(() => {
  * @param {string} run
  * @param {number} count
  */
-const watchArrivals = ({ server }, run, count) => {
+const watchArrivals = ({ server, isQuick }, run, count) => {
+  const silenceMs = isQuick ? QUICK_SILENCE_MS : SILENCE_MS
   let [arrived, since] = [0, performance.now()]
   return async () => {
     const now = await server.arrived({ marks: run, count, withinMs: 0 })
     if (now > arrived) [arrived, since] = [now, performance.now()]
-    return { isOver: arrived >= count || performance.now() - since > SILENCE_MS, progress: arrived }
+    return { isOver: arrived >= count || performance.now() - since > silenceMs, progress: arrived }
   }
 }
 
@@ -128,17 +134,20 @@ const isKeeping = ({ stores }) => stores === 'IndexedDB' || stores === 'localSto
 
 /** @typedef {(context: Context, peer: Peer) => Promise<Record<string, number>>} Sample values by column */
 
+/** @param {Context} context @param {string} id */
+const open = ({ browser, server, isQuick }, id) => openTab(browser, `${server.origin}/page/${id}`, isQuick ? QUICK_QUIET_MS : undefined)
+
 /** @type {Sample} */
 const callInBlocks = async (context, { id }) => {
-  const count = context.isQuick ? 200 : 10_000
+  const count = context.isQuick ? QUICK_CALLS : 10_000
   const run = nextRun()
-  const tab = await openTab(context.browser, `${context.server.origin}/page/${id}`)
+  const tab = await open(context, id)
   await tab.evaluate(prepare(run, count))
   const before = await tab.heapBytes()
   for (let from = 0; from < count; from += PORTION) {
     const to = Math.min(count, from + PORTION)
     await tab.evaluate(`bench.callInBlocks(${from}, ${to})`)
-    await context.server.arrived({ marks: run, count: to, withinMs: PORTION_MS })
+    await context.server.arrived({ marks: run, count: to, withinMs: context.isQuick ? QUICK_SILENCE_MS : PORTION_MS })
   }
   const arrivals = watchArrivals(context, run, count)
   await tab.settle(arrivals)
@@ -152,8 +161,8 @@ const callInBlocks = async (context, { id }) => {
 
 /** @type {Sample} */
 const callAlone = async (context, { id }) => {
-  const tab = await openTab(context.browser, `${context.server.origin}/page/${id}`)
-  await tab.evaluate(prepare(nextRun(), context.isQuick ? 20 : 100))
+  const tab = await open(context, id)
+  await tab.evaluate(prepare(nextRun(), context.isQuick ? 5 : 100))
   await tab.evaluate('bench.callAlone()')
   /** @type {number[]} */
   const times = await tab.evaluate('[...bench.times]')
@@ -163,9 +172,9 @@ const callAlone = async (context, { id }) => {
 
 /** @type {Sample} */
 const deliverThousand = async (context, peer) => {
-  const count = context.isQuick ? 100 : BURST
+  const count = context.isQuick ? QUICK_CALLS : BURST
   const run = nextRun()
-  const tab = await openTab(context.browser, `${context.server.origin}/page/${peer.id}`)
+  const tab = await open(context, peer.id)
   await tab.evaluate(prepare(run, count))
   await tab.settle()
   const arrivals = watchArrivals(context, run, count)
@@ -193,9 +202,9 @@ const deliverThousand = async (context, peer) => {
 
 /** @type {Sample} */
 const storeThousand = async (context, peer) => {
-  const count = context.isQuick ? 100 : BURST
+  const count = context.isQuick ? QUICK_CALLS : BURST
   const run = nextRun()
-  const tab = await openTab(context.browser, `${context.server.origin}/page/${peer.id}`)
+  const tab = await open(context, peer.id)
   try {
     await context.server.weather({ refuse: true })
     await tab.seemOffline(true)
@@ -212,21 +221,21 @@ const storeThousand = async (context, peer) => {
 }
 
 /**
- * Each one's samples of one kind, all in turns.
+ * Each one's samples of one kind, all in turns. What fails leaves its columns empty, and says why.
  * @param {Context} context
- * @param {Sample} sample
- * @param {number} repeats
+ * @param {{ sample: Sample, columns: string[], repeats: number }} kind
  * @param {Map<string, Row>} rows which get what came of it
  */
-const collect = async (context, sample, repeats, rows) => {
+const collect = async (context, { sample, columns, repeats }, rows) => {
   for (const { one } of interleave(context.peers, repeats)) {
     await context.server.clear()
-    const row = rows.get(one.id) ?? { id: one.id, values: {} }
-    rows.set(one.id, row)
+    const row = rows.get(one.id)
+    if (!row) continue
     try {
       for (const [column, value] of Object.entries(await sample(context, one))) (row.values[column] ??= []).push(value)
     } catch (error) {
       console.error(`${one.title}: ${error}`)
+      row.why = { ...row.why, ...Object.fromEntries(columns.map((column) => [column, String(error)])) }
     }
   }
 }
@@ -236,20 +245,15 @@ const collect = async (context, sample, repeats, rows) => {
  * @returns {Promise<Table[]>}
  */
 export const measure = async (context) => {
-  /** @type {Map<string, Row>} */
-  const calls = new Map()
-  /** @type {Map<string, Row>} */
-  const thousands = new Map()
+  const { repeats } = context
+  const makeRows = () => new Map(context.peers.map(({ id }) => /** @type {[string, Row]} */ ([id, { id, values: {} }])))
+  const [calls, thousands] = [makeRows(), makeRows()]
   // Who sends an event a request takes a minute for ten thousand.
-  await collect(context, callInBlocks, Math.ceil(context.repeats / 2), calls)
-  await collect(context, callAlone, context.repeats, calls)
-  await collect(context, deliverThousand, context.repeats, thousands)
-  await collect(context, storeThousand, context.repeats, thousands)
-  for (const [id, { values }] of thousands) {
-    const { burst = [], ...others } = values
-    Object.assign(calls.get(id)?.values ?? {}, { burst })
-    thousands.set(id, { id, values: others })
-  }
+  await collect(context, { sample: callInBlocks, columns: ['median', 'p99', 'heap', 'share'], repeats: Math.ceil(repeats / 2) }, calls)
+  await collect(context, { sample: callAlone, columns: ['alone'], repeats }, calls)
+  await collect(context, { sample: deliverThousand, columns: ['burst', 'delivered', 'deliveredWall', 'arrived', 'longTasks', 'longest'], repeats }, thousands)
+  await collect(context, { sample: storeThousand, columns: ['stored', 'storedWall', 'onDisk'], repeats }, thousands)
+  for (const { id, values } of thousands.values()) Object.assign(calls.get(id)?.values ?? {}, { burst: values['burst'] ?? [] })
   return [
     {
       name: 'call',

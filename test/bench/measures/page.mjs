@@ -63,8 +63,8 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
  * @param {number} rate
  */
 const click = async ({ browser, server, isQuick }, path, rate) => {
-  const clicks = isQuick ? 5 : CLICKS
-  const tab = await openTab(browser, server.origin + path)
+  const clicks = isQuick ? 2 : CLICKS
+  const tab = await openTab(browser, server.origin + path, isQuick ? 100 : undefined)
   const place = await tab.evaluate(prepare(`m${++runs}_`))
   await tab.throttle(rate)
   const mouse = (/** @type {object} */ given) => tab.send('Input.dispatchMouseEvent', { ...place, button: 'left', clickCount: 1, ...given })
