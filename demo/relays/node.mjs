@@ -2,10 +2,10 @@
 import { createServer } from 'node:http'
 import { createRelay } from 'pristo/relay'
 import { optionsFromEnv } from 'pristo/relay/env'
-import { toNodeHandler } from 'pristo/relay/node'
+import { nodeFetch, toNodeHandler } from 'pristo/relay/node'
 import { tag } from 'pristo/relay/tag'
 
-const { port, hostname, ...options } = optionsFromEnv(process.env, { identity: 'page', tag })
+const { port, hostname, ...options } = optionsFromEnv(process.env, { identity: 'page', tag, fetch: nodeFetch })
 const pristo = toNodeHandler(createRelay(options))
 
 const server = createServer((request, response) => {

@@ -57,7 +57,7 @@ const RUNTIMES = {
   node: {
     name: 'Node',
     ids: ['relay', 'relay-fetch', 'bare'],
-    notes: ['The relay calls the API over `node:http`, as `serveRelay` does (`nodeFetch`); `relay-fetch` by the runtime’s own `fetch`, as the pass-through does.'],
+    notes: ['The relay calls the API over `node:http`, as `serveRelay` does (`nodeFetch`); `relay-fetch` by the runtime’s own `fetch`, as the pass-through does, which would save as much by `node:http`.'],
   },
   workerd: { name: 'workerd', ids: VARIANTS, notes: [] },
 }
