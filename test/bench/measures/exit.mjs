@@ -18,6 +18,9 @@ const READY_MS = 12_000
  */
 const TIMES = { awayMs: 5_000, outageMs: 2_000, visitMs: 25_000 }
 
+/** Pages that are opened at a time. */
+const AT_ONCE = 6
+
 /** Why a library is not in the table. */
 const UNREADY = `no event had arrived ${READY_MS / 1000} s after the first call`
 
@@ -99,7 +102,7 @@ const arrange = async ({ server, browser }, peer, exit, run) => {
   const first = `m${run}_`
   await visit.evaluate(`void track('${first}0')`)
   const isReady = !!(await server.arrived({ marks: first, count: 1, withinMs: READY_MS }))
-  await visit.quiet()
+  await visit.quiet(3_000)
   return { peer, exit, isReady, marks: `m${run + 1}_`, visit, other }
 }
 
@@ -126,7 +129,25 @@ const judge = ({ exit, marks }, arrivals, returnedAt) => {
 }
 
 /**
- * Every library leaves in every way, all at the same time: nothing here is a matter of speed, and they wait most of it.
+ * Works on everything in turns, a few at a time: more pages that load at once than processors only wait for each other.
+ * @template T, Made
+ * @param {readonly T[]} list
+ * @param {(one: T, nth: number) => Promise<Made>} work
+ * @returns {Promise<Made[]>}
+ */
+const inParallel = async (list, work) => {
+  /** @type {Made[]} */
+  const made = []
+  const turns = list.entries()
+  const workOn = async () => {
+    for (const [nth, one] of turns) made[nth] = await work(one, nth)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, workOn))
+  return made
+}
+
+/**
+ * Every library leaves in every way, one after another, and they wait together: nothing here is a matter of speed.
  * @param {Context} context
  */
 const playRound = async (context) => {
@@ -134,9 +155,11 @@ const playRound = async (context) => {
   const times = isQuick ? QUICK_TIMES : TIMES
   await server.clear()
   const plan = EXITS.flatMap((exit) => peers.map((peer) => ({ exit, peer })))
-  const samples = await Promise.all(plan.map(({ exit, peer }, nth) => arrange(context, peer, exit, 2 * nth)))
-  const leave = (/** @type {boolean} */ isDown) =>
-    Promise.all(samples.filter(({ exit }) => exit.isDown === isDown).map(({ exit, visit, marks }) => exit.leave(visit, marks, exit.events)))
+  const samples = await inParallel(plan, ({ exit, peer }, nth) => arrange(context, peer, exit, 2 * nth))
+  // One after another: nobody's exit waits for another's.
+  const leave = async (/** @type {boolean} */ isDown) => {
+    for (const { exit, visit, marks } of samples) if (exit.isDown === isDown) await exit.leave(visit, marks, exit.events)
+  }
 
   await leave(false)
   await wait(times.awayMs)
@@ -145,22 +168,28 @@ const playRound = async (context) => {
   await wait(times.outageMs)
   await server.weather({ refuse: false })
 
-  const returnedAt = performance.timeOrigin + performance.now()
-  await Promise.all(samples.map(({ other, peer }) => other.open(`/page/${peer.id}`)))
+  const returnedAt = await inParallel(samples, async ({ other, peer }) => {
+    const at = performance.timeOrigin + performance.now()
+    await other.open(`/page/${peer.id}`)
+    return at
+  })
   await wait(times.visitMs)
   const arrivals = await server.arrivals()
   await Promise.all(samples.map(({ other }) => other.end()))
-  return samples.filter(({ isReady }) => isReady).map((sample) => ({ exit: sample.exit, id: sample.peer.id, fate: judge(sample, arrivals, returnedAt) }))
+  return samples.flatMap((sample, nth) => {
+    const { exit, peer, isReady } = sample
+    return isReady ? [{ exit, id: peer.id, fate: judge(sample, arrivals, returnedAt[nth] ?? Infinity) }] : []
+  })
 }
 
 /** @param {Exit} exit */
 const noteOf = ({ isDown }) => {
   const { awayMs, outageMs, visitMs } = TIMES
   return [
-    'Each library with a visitor of its own, all at the same time. The page has its settings, has delivered a first event, and is quiet.',
+    'Each library with a visitor of its own. The page has delivered a first event.',
     isDown
       ? `Every connection to an intake is cut from before the events are tracked until ${outageMs / 1000} s after the last page has gone; the pages themselves can be reached.`
-      : `At once is within ${awayMs / 1000} s, in which no page has the library.`,
+      : `At once: before the next visit, which comes ${awayMs / 1000} s later at the earliest.`,
     `Then the visitor opens the page again and stays for ${visitMs / 1000} s: longer than the 15 s for which ours leaves to the page that is gone what that may have delivered.`,
   ].join(' ')
 }
