@@ -99,7 +99,8 @@ export const createIdentity = (page: Page): Identity => {
       if (!whole || !isSame(whole, before)) change(whole)
     },
     confirm: (contact) => {
-      if (!contact || !isSame(contact, current().contact)) return
+      // Of a hundred events with the details that are stored the first one says it.
+      if (!contact || !isSame(contact, current().contact) || visitor.known) return
       visitor = { ...visitor, known: true } // no decision: another tab's counts, whenever it comes
       page.write(KEY, visitor)
     },

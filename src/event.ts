@@ -34,18 +34,19 @@ export const explain = (argument: string, given: unknown, allowed: unknown): str
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
 // From entries, not by assignment: `__proto__` is a key like any other.
-const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(Object(given)).flatMap(([key, value]) => {
-      if (value == null) return []
-      const plain: unknown = value instanceof Date ? value.toJSON() : value // null where it is no date
-      const isUsable = keys?.includes(key) !== false && /^(st|n|b)/.test(typeof plain) && plain === plain // but for NaN
-      const text = isUsable ? String(plain) : ''
-      const fitting = keys ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
-      if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, keys ?? KINDS))
-      return isUsable ? [[key, fitting]] : []
-    }),
-  )
+const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> => {
+  const texts: [key: string, text: string][] = []
+  for (const [key, value] of Object.entries(Object(given))) {
+    if (value == null) continue
+    const plain: unknown = value instanceof Date ? value.toJSON() : value // null where it is no date
+    const isUsable = keys?.includes(key) !== false && /^(st|n|b)/.test(typeof plain) && plain === plain // but for NaN
+    const text = isUsable ? String(plain) : ''
+    const fitting = keys || text.length <= MAX_VALUE_CHARS ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
+    if (isUsable) texts.push([key, fitting])
+    if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, keys ?? KINDS))
+  }
+  return Object.fromEntries(texts)
+}
 
 const check = (argument: string, given: unknown): string => {
   if (typeof given === 'string' && given.trim()) return given
@@ -85,6 +86,6 @@ let last = 0
  */
 export const makeId = (): string => {
   last = Math.max(Date.now(), last + 1)
-  // The time has 11 hex digits until the year 2527.
-  return `0${last.toString(16).replace(/.{7}/, '$&-')}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
+  const time = last.toString(16) // 11 digits until the year 2527
+  return `0${time.slice(0, 7)}-${time.slice(7)}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
 }

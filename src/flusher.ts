@@ -4,7 +4,7 @@
  */
 import { MAX_EVENTS, type Result } from './contract.ts'
 import { explain, type TrackedEvent } from './event.ts'
-import { FULL_BYTES, LEASE_MS, leftMs, type Holding } from './holding.ts'
+import { AHEAD, FULL_BYTES, LEASE_MS, leftMs, type Holding } from './holding.ts'
 import type { StoredRecord } from './outbox.ts'
 import type { Page } from './page.ts'
 import type { Reply, Send } from './sender.ts'
@@ -62,6 +62,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
   let pausedUntil = 0 // by that, and by our own backoff
   let pending = 0
   let isLeaving = false
+  let added = 0 // since the last look at what waits
   let timer: ReturnType<typeof setTimeout> | undefined
   let running: Promise<unknown> = Promise.resolve()
 
@@ -70,7 +71,7 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     timer = setTimeout(run, delayMs)
   }
 
-  const deliver = async (events: TrackedEvent[], keepalive: boolean): Promise<unknown> => {
+  const deliver = async (events: TrackedEvent[], keepalive: boolean): Promise<void> => {
     const reply = await send(events, keepalive)
     const { http, waitMs = 0, results }: Partial<Reply> = reply ?? {}
     const at = Date.now()
@@ -106,14 +107,14 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
         result?.outcome === 'stored' ? result.outcome : result?.outcome === 'rejected' ? refuse(event, result) : { due },
       )
     })
-    return holding.sync(0)
   }
 
   const drain = async (): Promise<void> => {
+    added = 0
     try {
-      for (;;) {
+      for (let isFirst = true; ; isFirst = false) {
         const count = maySend() && !leftMs(pausedUntil) ? limit : 0
-        pending = await holding.sync(count)
+        pending = await (isFirst ? holding.sync(count * AHEAD) : holding.settle(count))
         // What a page that is gone held is given away; and while the disk answered, consent may have ended or a Retry-After come.
         if (page.isGone() || !maySend() || leftMs(pausedUntil)) break
         const events = holding.take(count, FULL_BYTES)
@@ -136,15 +137,16 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
     while (maySend() && !leftMs(orderedUntil)) {
       const events = holding.take(MAX_EVENTS, room())
       if (!events[0]) break
-      void after(deliver(events, true))
+      void after(deliver(events, true).then(() => holding.sync(0)))
     }
     holding.spill()
   }
 
   return {
     add: (record) => {
-      const count = holding.add(record)
-      if (count === 1 || count >= ENOUGH) schedule(count < ENOUGH ? WINDOW_MS : 0)
+      if (holding.add(record) === 1) schedule(WINDOW_MS)
+      // A timer a call costs more than the call; in a pause one is set for its end.
+      if (++added === ENOUGH && !leftMs(pausedUntil)) schedule(0)
       // Out of sight there may be no later moment than the end of this task.
       if (page.isHidden() && !isLeaving) queueMicrotask(leave)
       isLeaving = page.isHidden()

@@ -3,9 +3,9 @@
  * Invariants: a tab sends only what it alone may send for longer than a request can take. Memory changes first, and the
  * disk follows by `sync()`; what was final once for this tab is never sent or stored by it again.
  */
-import { ackNames, HELD_ACKS, isAcked, uselessAcks } from './acks.ts'
+import { ackNames, HELD_ACKS, MAX_LEFT, readMarks, uselessAcks } from './acks.ts'
 import type { Identity, Visitor } from './contact.ts'
-import { MAX_AGE_DAYS } from './contract.ts'
+import { ackMark, MAX_AGE_DAYS } from './contract.ts'
 import type { TrackedEvent } from './event.ts'
 import type { Outbox, Stored, StoredRecord } from './outbox.ts'
 import type { Page } from './page.ts'
@@ -27,6 +27,9 @@ const RENEW_MS = REQUEST_MS + 1_000
  * requests of a page share (fetch standard, "HTTP-network-or-cache fetch"), less some for the page's other scripts.
  */
 export const FULL_BYTES = 59_900
+
+/** Parcels that one look at the disk takes over, since it reads all that is stored: 1 000 events are 6 ms of main thread (Chromium 156). */
+export const AHEAD = 4
 
 /** Events kept on a device; the oldest go first. */
 const MAX_KEPT = 1_000
@@ -60,6 +63,11 @@ export interface Holding {
   add(record: StoredRecord): number
   /** Makes memory and disk one, and takes over what is due there, at most so many. Returns how many events wait on this device. */
   sync(count: number): Promise<number>
+  /**
+   * As `sync()`, between two parcels of at most so many: looks at the disk for the next {@link AHEAD} of them, and not at all as
+   * long as what is held is enough for one, and older than all that the last look left there.
+   */
+  settle(count: number): Promise<number>
   /** Up to so many held events and UTF-8 bytes of JSON, oldest first. They fly until they land. An event larger than a parcel is one alone. */
   take(count: number, bytes: number): TrackedEvent[]
   /** A flight is over: what changes of the event's record, or the reason why it goes. */
@@ -68,8 +76,12 @@ export interface Holding {
   spill(): void
 }
 
+const encoder = new TextEncoder()
+
 /** UTF-8 bytes of a text. */
-export const byteLength = (text: string): number => new TextEncoder().encode(text).length
+export const byteLength = (text: string): number => encoder.encode(text).length
+
+const byId = ({ event: a }: StoredRecord, { event: b }: StoredRecord): number => (a.id < b.id ? -1 : 1)
 
 /** Milliseconds until then; 0 where that is past, or further away than anything waits: the clock was set back. */
 export const leftMs = (due: number): number => {
@@ -91,6 +103,8 @@ interface Sweep {
   acks: string[]
   /** The denial that was carried out with it, or 0. */
   deniedAt: number
+  /** The first event that could have been claimed and was not. */
+  oldestLeft: string | undefined
 }
 
 export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts): Holding => {
@@ -100,6 +114,9 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   let leased = new WeakSet<StoredRecord>() // on disk or spilled, where others find them: the lease counts
   let shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
+  const loose = new Set<string>() // held and not shared; a track() looks at no others
+  const undeleted = new Set<string>() // final, and maybe on disk
+  let left: { count: number; oldest: string | undefined } | undefined // what the last look at the disk did not take over
   let isWriteDue = false
   let isLate = false // a contact was named since the last look at the disk, where older events may wait for it
 
@@ -107,23 +124,34 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const isOurs = (record: StoredRecord, forMs: number): boolean => !leased.has(record) || leftMs(record.due) > forMs
 
   /** What is ours for so long, oldest first. */
-  const ours = (forMs: number): StoredRecord[] =>
-    [...held]
-      .sort()
-      .map(([, record]) => record)
-      .filter((record) => isOurs(record, forMs))
+  const ours = (forMs: number, ids: Iterable<string> = held.keys()): StoredRecord[] => {
+    const records: StoredRecord[] = []
+    for (const id of ids) {
+      const record = held.get(id)
+      if (record && isOurs(record, forMs)) records.push(record)
+    }
+    return records.sort(byId)
+  }
+
+  const hold = (record: StoredRecord): void => {
+    held.set(record.event.id, record)
+    if (!shared.has(record)) loose.add(record.event.id)
+  }
 
   /** What is ours and the disk has not, or not as it is; to be stored, wherever that is. */
-  const unconfirmed = (): StoredRecord[] => ours(0).filter((record) => !shared.has(record) && everGiven.add(record.event.id))
+  const unconfirmed = (): StoredRecord[] => ours(0, loose).filter((record) => !shared.has(record) && everGiven.add(record.event.id))
 
   const share = (record: StoredRecord): void => {
     shared.add(record)
     leased.add(record)
-    everGiven.add(record.event.id) // by whoever wrote it
+    everGiven.add(record.event.id)
+    if (held.get(record.event.id) === record) loose.delete(record.event.id)
   }
 
   const end = (event: TrackedEvent, reason: GoneReason): void => {
     held.delete(event.id)
+    loose.delete(event.id)
+    undeleted.add(event.id)
     if (!done.has(event.id)) onGone(event, reason)
     done.add(event.id)
   }
@@ -150,7 +178,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   /** What is in memory only may have waited there for consent: its lease begins when it is sent or written. */
   const renew = (): void => {
     const due = Date.now() + LEASE_MS
-    for (const record of ours(Infinity)) if (leftMs(record.due) <= REQUEST_MS) held.set(record.event.id, { ...record, due })
+    for (const record of ours(Infinity, loose)) if (leftMs(record.due) <= REQUEST_MS) hold({ ...record, due })
   }
 
   const write = async (): Promise<void> => {
@@ -160,7 +188,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     // As they are by then: a reset() may have come after the track().
     if (!(await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record])))) return
     // An edit that was under way when they were handed over came first: what it wrote of them is overwritten.
-    const overwritten = records.filter((record) => shared.delete(held.get(record.event.id) ?? record))
+    const overwritten = records.filter(({ event }) => shared.delete(held.get(event.id) as StoredRecord) && loose.add(event.id))
     records.forEach(share)
     if (overwritten[0]) await sync(0)
   }
@@ -169,9 +197,10 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const reviewAll = (): void => {
     for (const record of ours(0)) {
       const kept = identity.complete(record)
-      if (kept !== record) isLate = true
+      if (kept === record) continue
+      isLate = true
       if (typeof kept !== 'string') {
-        held.set(record.event.id, kept)
+        hold(kept)
         if (leased.has(record)) leased.add(kept)
       }
       // Of what is on disk another tab may know better.
@@ -180,11 +209,12 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   }
 
   /** What waits, by id: what was spilled, what is on disk in its place, what is ours in the place of both. What is final is written off. */
-  const gather = (stored: Stored[], spills: string[], cookies: string, writes: Sweep['writes']): Map<string, StoredRecord> => {
+  const gather = (onDisk: StoredRecord[], spills: string[], cookies: string, writes: Sweep['writes']): Map<string, StoredRecord> => {
     const all = new Map<string, StoredRecord>()
+    const marks = readMarks(cookies)
     const add = (record: StoredRecord): void => {
       const { event, due } = record
-      const isKnown = isAcked(event, cookies)
+      const isKnown = marks.has(ackMark(event.id))
       // Whoever sent it may live and wait for an answer: no page clears the cookie as long as they may.
       if (isKnown && leftMs(due) && !held.has(event.id) && !done.has(event.id)) page.mark(HELD_ACKS, LEASE_MS / 1_000)
       if (isKnown || done.has(event.id)) {
@@ -202,9 +232,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       everGiven.add((one as StoredRecord).event.id) // by whoever spilled it
       add(one as StoredRecord)
     }
-    for (const one of stored) {
-      if (!('event' in one)) continue
-      share(one)
+    for (const one of onDisk) {
+      everGiven.add(one.event.id) // by whoever wrote it
       const spilled = all.get(one.event.id)
       add(spilled && spilled.due > one.due ? spilled : one) // whoever spilled it may have sent it after the disk's last word
     }
@@ -228,6 +257,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const writes: Sweep['writes'] = new Map()
     const claimed: StoredRecord[] = []
     let waiting = 0
+    let oldestLeft: string | undefined
     isLate = false
 
     const mirror = stored?.find((one): one is Visitor => 'rev' in one)
@@ -237,9 +267,12 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     const visitor = identity.current()
     if (visitor.rev !== (mirror?.rev ?? 0)) writes.set(VISITOR_KEY, visitor.rev > 0 ? visitor : undefined)
 
-    const all = gather(stored ?? [], spills, cookies, writes)
+    const onDisk = (stored ?? []).filter((one): one is StoredRecord => 'event' in one)
+    const asStored = new Set(onDisk)
+    const all = gather(onDisk, spills, cookies, writes)
     let excess = all.size - MAX_KEPT
-    for (const [id, record] of [...all].sort()) {
+    for (const record of [...all.values()].sort(byId)) {
+      const { id } = record.event
       const waitMs = held.has(id) ? 0 : leftMs(record.due)
       // Within a lease another tab may be sending it; what waits longer than that is nobody's.
       const isIdle = !flying.has(id) && (!waitMs || waitMs > LEASE_MS)
@@ -255,11 +288,16 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       const isClaimed = isIdle && !waitMs && isSendable(kept) && claimed.length < count
       const next = isClaimed && leftMs(kept.due) <= RENEW_MS ? { ...kept, due: at + LEASE_MS } : kept
       if (isClaimed) claimed.push(next)
-      if (held.has(id) || !stored) held.set(id, next)
-      if (next !== record || !shared.has(next)) writes.set(id, next)
+      else if (isIdle && !waitMs && !held.has(id) && isSendable(kept)) oldestLeft ??= id
+      if (held.has(id) || !stored) hold(next)
+      if (!asStored.has(next) && !shared.has(next)) writes.set(id, next)
     }
-    return { writes, claimed, waiting, spills, acks: ackNames(cookies), deniedAt: identity.deniedAt }
+    undeleted.clear()
+    return { writes, claimed, waiting, spills, acks: ackNames(cookies), deniedAt: identity.deniedAt, oldestLeft }
   }
+
+  /** Whether acks are to stay, for a page that looks for them. */
+  const isKept = (): boolean => page.cookies().includes(HELD_ACKS)
 
   const sync = async (count: number): Promise<number> => {
     reviewAll()
@@ -268,29 +306,52 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     // Where the disk was too slow for it, a plan comes when it is over.
     const isWritten = await outbox.edit((stored) => (isOver ? [] : (sweep = plan(count, stored)).writes))
     isOver = true
+    left = undefined
     if (isWritten && sweep) {
       if (sweep.deniedAt === identity.deniedAt) identity.deniedAt = 0
       for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
       for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
+      left = { count: sweep.waiting - held.size, oldest: sweep.oldestLeft }
     } else if (page.isGone()) {
       spill() // all else is for the next page to do
       return 0
     } else {
       // `false`: there is only memory, and what is there is ours. `undefined`: no consent, and what is on disk is for those who may read it.
-      if (isWritten === false) [leased, shared] = [new WeakSet(), new WeakSet()]
+      if (isWritten === false) {
+        ;[leased, shared] = [new WeakSet(), new WeakSet()]
+        for (const id of held.keys()) loose.add(id)
+      }
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
       sweep = plan(count)
     }
-    const isKept = !sweep.deniedAt && page.cookies().includes(HELD_ACKS)
-    const acks = isKept ? [] : sweep.deniedAt || isWritten ? sweep.acks : uselessAcks(sweep.acks, [...done].filter((id) => !everGiven.has(id)))
+    const acks = !sweep.deniedAt && isKept() ? [] : sweep.deniedAt || isWritten ? sweep.acks : uselessAcks(page.cookies(), [...done].filter((id) => !everGiven.has(id)), MAX_LEFT)
     ;[...sweep.spills, ...acks].forEach(page.erase)
     if (page.isHidden()) spill()
     return sweep.waiting
   }
 
+  /** Whether the next parcel is held for long enough, and nothing older was left on the disk. */
+  const isAmple = (count: number): boolean => {
+    if (!left || isLate || identity.deniedAt || page.isHidden()) return false
+    const next = [...held.values()].sort(byId).filter(isSendable).slice(0, count)
+    const last = next[next.length - 1]
+    return !!last && next.every((record) => isOurs(record, RENEW_MS)) && (!left.oldest || (next.length === count && last.event.id < left.oldest))
+  }
+
+  const settle = async (count: number): Promise<number> => {
+    reviewAll()
+    if (!isAmple(count)) return sync(count * AHEAD)
+    let ids: string[] = []
+    if (!(await outbox.put(() => (ids = [...undeleted]).map((id) => [id, undefined])))) return sync(count * AHEAD)
+    for (const id of ids) undeleted.delete(id)
+    if (!isKept()) uselessAcks(page.cookies(), [...done]).forEach(page.erase)
+    return held.size + (left?.count ?? 0)
+  }
+
   return {
     add: (record) => {
       held.set(record.event.id, record)
+      loose.add(record.event.id)
       // Calls of one task share one transaction. None begins while the page hides: it never survives in WebKit, and an
       // unfinished one can hang IndexedDB on the next page (WebKitGTK 2.50).
       if (!isWriteDue) (page.isHidden() ? setTimeout : queueMicrotask)(write)
@@ -298,29 +359,30 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       return held.size
     },
     sync,
+    settle,
     take: (count, bytes) => {
       reviewAll()
       renew()
-      const cookies = page.cookies()
-      return ours(REQUEST_MS)
-        .filter(
-          (record) =>
-            isSendable(record) &&
-            !flying.has(record.event.id) &&
-            !isAcked(record.event, cookies) && // what a beacon brought, nothing else tells
-            (page.isHidden() || !isLate) &&
-            count-- > 0 &&
-            (bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(record.event)) + 1)) >= 0 &&
-            flying.add(record.event.id),
-        )
-        .map(({ event }) => event)
+      const marks = readMarks(page.cookies())
+      const events: TrackedEvent[] = []
+      if (isLate && !page.isHidden()) return events
+      for (const record of ours(REQUEST_MS)) {
+        const { event } = record
+        // What a beacon brought, nothing else tells.
+        if (!isSendable(record) || flying.has(event.id) || marks.has(ackMark(event.id))) continue
+        bytes -= Math.min(FULL_BYTES, byteLength(JSON.stringify(event)) + 1)
+        if (bytes < 0 || count-- <= 0) break
+        flying.add(event.id)
+        events.push(event)
+      }
+      return events
     },
     land: (event, outcome) => {
       const record = held.get(event.id)
       flying.delete(event.id)
       if (typeof outcome === 'string') end(event, outcome)
       // Where the lease ran out meanwhile it is not ours to say.
-      else if (record && isOurs(record, 0)) held.set(event.id, { ...record, ...outcome })
+      else if (record && isOurs(record, 0)) hold({ ...record, ...outcome })
     },
     spill,
   }

@@ -42,6 +42,14 @@ describe('an event without a contact', () => {
     expect(tab.owner()).toEqual({ id: 'u_1' })
   })
 
+  it('is confirmed once: the next of a hundred that are stored writes nothing', () => {
+    const tab = openTab()
+    tab.decide(ADA)
+    const write = vi.spyOn(tab.page, 'write')
+    for (const _ of Array(100)) tab.confirm({ ...ADA })
+    expect(write).toHaveBeenCalledTimes(1)
+  })
+
   it('stays as it is while nobody is identified', () => {
     const record = recordOf(makeNobodys(1))
     expect(openTab().complete(record)).toBe(record)

@@ -180,6 +180,49 @@ describe('parcels', () => {
   })
 })
 
+describe('a look at the disk, which reads all that is stored,', () => {
+  it('comes once before and once after a thousand events of one task', async () => {
+    const { add, outbox, sizes, pass, waiting } = arrange()
+    const looks = vi.spyOn(outbox, 'edit')
+    makeMany(1_000).forEach(add)
+    await pass(1_000)
+    expect([looks.mock.calls.length, sizes()]).toEqual([2, Array(25).fill(40)])
+    expect(await waiting()).toEqual([])
+  })
+
+  it('comes every four parcels for a thousand that another page left', async () => {
+    const { outbox, wake, sizes } = arrange()
+    await outbox.put(() => makeMany(1_000).map((event) => [event.id, recordOf(event, { due: 0 })]))
+    const looks = vi.spyOn(outbox, 'edit')
+    await wake()
+    expect([looks.mock.calls.length, sizes()]).toEqual([8, Array(25).fill(40)])
+  })
+
+  it('does not come with each event in a pause', async () => {
+    const { add, outbox, pass, sent } = arrange(() => ({ http: 503, waitMs: 60_000 }))
+    makeMany(20).forEach(add)
+    await pass(100)
+    const looks = vi.spyOn(outbox, 'edit')
+    for (const event of makeMany(120).slice(20)) {
+      add(event)
+      await pass(10)
+    }
+    expect([looks.mock.calls.length, sent().length]).toEqual([0, 1])
+  })
+
+  it('comes with every 20th event of a visitor whom nobody has named yet', async () => {
+    const { add, outbox, pass } = arrange()
+    for (const { contact: _, ...event } of makeMany(30)) add(event)
+    await pass(100)
+    const looks = vi.spyOn(outbox, 'edit')
+    for (const { contact: _, ...event } of makeMany(90).slice(30)) {
+      add(event)
+      await pass(1)
+    }
+    expect(looks.mock.calls.length).toBe(3)
+  })
+})
+
 describe('a failure', () => {
   it.each([
     ['no answer offline', silence],

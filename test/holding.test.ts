@@ -405,6 +405,132 @@ describe('a claim', () => {
   })
 })
 
+describe('between two parcels', () => {
+  /** A tab that holds so many events, after a look at the disk, where others left older or younger ones; `looks` counts what came after it. */
+  const arrangeHeld = async (count: number, left: TrackedEvent[] = []) => {
+    const device = arrange()
+    const tab = device.openTab()
+    makeMany(count).forEach(tab.add)
+    await settle()
+    await device.leave(left)
+    await tab.sync(0)
+    return { ...device, tab, looks: vi.spyOn(device.outbox, 'edit') }
+  }
+
+  it('what is held leaves and what was stored is deleted without a look at the disk', async () => {
+    const { tab, looks, onDisk } = await arrangeHeld(4)
+    tab.takeAll(2)
+    tab.land(1)
+    tab.land(2)
+    expect([await tab.settle(2), looks.mock.calls.length, tab.takeAll(2)]).toEqual([2, 0, [3, 4]])
+    expect(await onDisk()).toEqual([3, 4])
+  })
+
+  it('what was deleted is not deleted again', async () => {
+    const { tab, outbox } = await arrangeHeld(4)
+    const put = vi.spyOn(outbox, 'put')
+    for (const nth of [1, 2, 3]) {
+      tab.takeAll(1)
+      tab.land(nth)
+      await tab.settle(1)
+    }
+    expect(put.mock.calls.map(([writes]) => [...writes()].length)).toEqual([0, 0, 0]) // asked again, there is nothing left
+  })
+
+  it('with nothing held any more the disk is looked at', async () => {
+    const { tab, looks } = await arrangeHeld(1)
+    tab.takeAll()
+    tab.land(1)
+    expect([await tab.settle(40), looks.mock.calls.length]).toEqual([0, 1])
+  })
+
+  it('an older event that the last look left comes first', async () => {
+    const { tab } = await arrangeHeld(0, makeMany(12))
+    await tab.sync(4)
+    makeMany(20).slice(12).forEach(tab.add)
+    for (const nth of tab.takeAll(4)) tab.land(nth)
+    await tab.settle(2)
+    expect(tab.takeAll(2)).toEqual([5, 6])
+  })
+
+  it('younger ones that were left wait for a look as long as a whole parcel is held', async () => {
+    const { tab, looks } = await arrangeHeld(0, makeMany(12))
+    await tab.sync(6)
+    tab.takeAll(2).forEach((nth) => tab.land(nth))
+    expect([await tab.settle(2), looks.mock.calls.length]).toEqual([10, 1]) // that of `sync()`
+    tab.takeAll(2).forEach((nth) => tab.land(nth))
+    await tab.settle(3)
+    expect([looks.mock.calls.length, tab.takeAll(3)]).toEqual([2, [5, 6, 7]])
+  })
+
+  it('a lease that may end within a request is made longer first: no younger event overtakes', async () => {
+    const { tab, onDisk } = await arrangeHeld(2)
+    vi.advanceTimersByTime(5_000)
+    tab.add(makeNth(3))
+    await settle()
+    tab.takeAll(0)
+    await tab.settle(40)
+    expect([tab.takeAll(), await onDisk()]).toEqual([[1, 2, 3], [1, 2, 3]])
+  })
+
+  it('an event that was named since waits for a look, where older ones may wait for the same contact', async () => {
+    const { tab, looks } = await arrangeHeld(2)
+    tab.add(makeNobodys(3))
+    tab.identity.decide(ADA)
+    await tab.settle(40)
+    expect(looks).toHaveBeenCalled()
+  })
+
+  it('a page out of sight looks, and spills what the disk has not confirmed', async () => {
+    const { tab, looks } = await arrangeHeld(2)
+    tab.page.hidden = true
+    await tab.settle(40)
+    expect(looks).toHaveBeenCalledTimes(1)
+  })
+
+  it('a denial is carried out by a look', async () => {
+    const { tab, onDisk } = await arrangeHeld(2)
+    tab.identity.forget()
+    await tab.settle(40)
+    expect(await onDisk()).toEqual([])
+  })
+
+  it('an ack of this tab is cleared, and one that names anything else stays for the next look', async () => {
+    const { tab, device, acknowledge } = await arrangeHeld(4)
+    tab.takeAll(2)
+    acknowledge('own', mark(1), mark(2))
+    acknowledge('other', mark(1), mark(9))
+    tab.land(1)
+    tab.land(2)
+    await tab.settle(2)
+    expect([...device.cookies.keys()]).toEqual(['pristo_ack_other'])
+  })
+
+  it('acks stay as long as somebody looks for one', async () => {
+    const { tab, device, acknowledge } = await arrangeHeld(4)
+    tab.takeAll(2)
+    acknowledge('own', mark(1))
+    tab.page.mark('pristo_ack_held', 15)
+    tab.land(1)
+    await tab.settle(2)
+    expect([...device.cookies.keys()]).toContain('pristo_ack_own')
+  })
+
+  it('a disk that fails by then leaves all in memory, and the ack', async () => {
+    const disk = createFlaky()
+    const { openTab, acknowledge, device } = arrange(disk)
+    const tab = openTab()
+    makeMany(4).forEach(tab.add)
+    await settle()
+    await tab.sync(0)
+    tab.takeAll(2)
+    acknowledge('own', mark(1))
+    tab.land(1)
+    disk.fails = true
+    expect([await tab.settle(2), tab.takeAll(), [...device.cookies.keys()]]).toEqual([3, [3, 4], ['pristo_ack_own']])
+  })
+})
+
 describe('while the disk answers', () => {
   /** The plan of a sync is carried out, and nobody knows it yet. */
   const arrangeSlow = async () => {

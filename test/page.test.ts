@@ -68,6 +68,21 @@ describe('where keepalive is known', () => {
 })
 
 describe('what is kept', () => {
+  it('is parsed again only where it has changed', () => {
+    const { page } = arrange()
+    localStorage['pristo_contact'] = '{"rev":1}'
+    expect([page.read('pristo_contact'), page.read('pristo_contact')]).toEqual([{ rev: 1 }, { rev: 1 }])
+    const parse = vi.spyOn(JSON, 'parse')
+    page.read('pristo_contact')
+    expect(parse).not.toHaveBeenCalled()
+    localStorage['pristo_contact'] = '{"rev":2}'
+    expect(page.read('pristo_contact')).toEqual({ rev: 2 })
+    localStorage['pristo_contact'] = 'no JSON'
+    expect([page.read('pristo_contact'), page.read('pristo_contact')]).toEqual([[], []])
+    localStorage['pristo_contact'] = '{"rev":2}'
+    expect(page.read('pristo_contact')).toEqual({ rev: 2 })
+  })
+
   it('is read, listed and erased by name, in localStorage and among the cookies', () => {
     const { page } = arrange()
     page.write('pristo_a', [1])
