@@ -39,7 +39,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
  * Opens a page of a new visitor's.
  * @param {import('./browser.mjs').Browser} browser
  * @param {string} address
- * @param {number} [quietMs] how long the thread must have had nothing to do to be quiet
+ * @param {number} [quietMs] how long the thread must have had nothing to do to be quiet, milliseconds; with 0 nothing is waited for, and `settle` not to be called
  * @returns {Promise<Tab>}
  */
 export const openTab = async (browser, address, quietMs = 500) => {
@@ -133,8 +133,10 @@ export const openTab = async (browser, address, quietMs = 500) => {
 
   let questionMs = 0
   let lastMs = await workedMs()
-  await settle()
-  questionMs = await askingMs()
+  if (quietMs) {
+    await settle()
+    questionMs = await askingMs()
+  }
 
   return {
     send,
