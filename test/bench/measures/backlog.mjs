@@ -23,17 +23,15 @@ const A_BATCH = 40
 /** The way of each answer where the network is slow, and that of the API's where that is, milliseconds. */
 const SLOW_MS = 100
 
-/** How long a library may take to deliver the first event of a visit, milliseconds, its settings and its own waiting included. */
-const READY_MS = 12_000
-
 /**
- * How long, milliseconds: nothing arrives until it is the next library's turn, while this one is watched on; nothing arrives until nothing
- * more comes; and a page that does not come to rest is waited for.
+ * How long, milliseconds: a library may take to deliver the first event of a visit, its settings and its own waiting included; nothing
+ * arrives until it is the next library's turn, while this one is watched on; nothing arrives until nothing more comes; and a page that does
+ * not come to rest is waited for.
  */
-const TIMES = { stalledMs: 3_000, overMs: 20_000, restMs: 15_000 }
+const TIMES = { readyMs: 12_000, stalledMs: 3_000, overMs: 20_000, restMs: 5_000 }
 
 /** Enough to see that it runs. */
-const QUICK_TIMES = { stalledMs: 1_000, overMs: 2_000, restMs: 1_000 }
+const QUICK_TIMES = { readyMs: 4_000, stalledMs: 500, overMs: 1_000, restMs: 0 }
 
 /** How often the server is asked what has arrived, milliseconds. It says itself when each did. */
 const LOOK_MS = 250
@@ -96,7 +94,7 @@ const goOffline = async (context, peer) => {
   const tab = await openTab(browser, `${server.origin}/page/${peer.id}`)
   const marks = newMarks()
   await tab.evaluate(`void track('${marks}0')`)
-  const isReady = !!(await server.arrived({ marks, count: 1, withinMs: READY_MS }))
+  const isReady = !!(await server.arrived({ marks, count: 1, withinMs: timesOf(context).readyMs }))
   await tab.settle(undefined, timesOf(context).restMs)
   await disconnect(tab)
   return { tab, isReady }
@@ -324,7 +322,7 @@ const makeDrainTable = ({ name, title, note, peers, count, drained }) => ({
     const whole = drains.filter(({ delivered }) => delivered === count)
     const list = (/** @type {'delivered' | 'twice'} */ key) => drains.map((one) => one[key])
     const listWhole = (/** @type {'timeMs' | 'requests' | 'kilobytes' | 'cpuMs'} */ key) => whole.map((one) => one[key])
-    const why = drains.length ? `${Math.max(...list('delivered'))} of ${count} delivered at most` : `no event had arrived ${READY_MS / 1000} s after the first call`
+    const why = drains.length ? `${Math.max(...list('delivered'))} of ${count} delivered at most` : `no event had arrived ${TIMES.readyMs / 1000} s after the first call`
     return {
       id,
       values: {
@@ -415,7 +413,7 @@ const makeGrowthTable = (peers, timed, stored) => ({
 export const measure = async (context) => {
   const { peers, isQuick } = context
   const repeats = Math.min(context.repeats, MAX_ROUNDS)
-  const count = isQuick ? A_BATCH : EVENTS
+  const count = isQuick ? A_BATCH / 4 : EVENTS
   const stored = isQuick ? STORED.slice(0, 2) : STORED
   /** @type {Drained[][]} */
   const drained = [[], []]
