@@ -20,7 +20,7 @@ export default defineConfig({
       // Files share a thread's modules: half of the time, so that it runs at every save.
       { extends: true, test: { name: 'page', environment: 'happy-dom', include: ['test/*.test.ts'], exclude: [...ALONE, ...BUILT], isolate: false } },
       { extends: true, test: { name: 'disk', environment: 'happy-dom', include: ALONE } },
-      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts'], exclude: BUILT, isolate: false } },
+      { extends: true, test: { name: 'node', environment: 'node', include: ['test/{relay,support,simulation}/**/*.test.ts', 'test/bench/*.test.ts'], exclude: BUILT, isolate: false } },
     ],
   },
 })

@@ -13,6 +13,7 @@ import { FULL_BYTES } from '../src/holding.ts'
 import type { Relay, RelayOptions } from '../src/relay/index.ts'
 import { DEFAULT_RATES } from '../src/relay/rate.ts'
 import { tag } from '../src/relay/tag.ts'
+import { putHeadlines, renderFiles, type Figures } from './bench/report.mjs'
 import { KEY, POPULATION } from './relay/harness.ts'
 import { startPristoApi } from './support/pristo-api.ts'
 
@@ -162,4 +163,13 @@ it('has every room of src on its map, and no other', () => {
   const rooms = readdirSync(join(root, 'src')).filter((file) => file.endsWith('.ts'))
   for (const room of rooms) expect(named).toContain(room)
   for (const file of named) expect(existsSync(join(root, 'src', `${file}`)) || existsSync(join(root, 'src/relay', `${file}`)) || existsSync(join(root, 'src/auto', `${file}`)) || file === 'test.ts').toBe(true)
+})
+
+it('shows the headlines and the charts of the last benchmark, and the report is of those figures', () => {
+  const folder = join(root, 'test/bench/report')
+  const figures: Figures = JSON.parse(readFileSync(join(folder, 'figures.json'), 'utf8'))
+  expect(readme).toBe(putHeadlines(readme, figures))
+  expect(readme).toContain('<!-- npm run bench -->')
+  for (const [name, text] of Object.entries(renderFiles(figures))) expect(readFileSync(join(folder, name), 'utf8'), name).toBe(text)
+  for (const [, chart = ''] of readme.matchAll(/\]\((test\/bench\/report\/.*?)\)/g)) expect(existsSync(join(root, chart)), chart).toBe(true)
 })

@@ -20,7 +20,7 @@ import { startBrowser } from './browser.mjs'
 import { makeBundles } from './bundles.mjs'
 import { checkDelivery } from './delivery.mjs'
 import { OURS, PEERS, versionOf } from './peers.mjs'
-import { putHeadlines, renderFiles, renderTable } from './report.mjs'
+import { putHeadlines, renderFiles, renderTable, roundFigures } from './report.mjs'
 import { startServer } from './server.mjs'
 
 /**
@@ -95,21 +95,20 @@ const main = async () => {
       console.log(`\n# ${title}, ${((performance.now() - beganAt) / 1000).toFixed(0)} s`)
       for (const table of made) console.log(`\n${table.title}\n\n${renderTable(table, (id) => PEERS.find((peer) => peer.id === id)?.title ?? id)}`)
     }
-    const figures = {
+    const figures = roundFigures({
       date: new Date().toISOString().slice(0, 10),
       command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
       machine: describeMachine(browser, load),
       repeats,
       peers: peers.map((peer) => ({ id: peer.id, title: peer.title, version: versionOf(peer), stores: peer.stores })),
       tables,
-    }
+    })
     const out = values.out ?? (values.quick ? mkdtempSync(join(tmpdir(), 'pristo-bench-')) : join(root, 'test/bench/report'))
     mkdirSync(out, { recursive: true })
     const files = renderFiles(figures)
     for (const [name, text] of Object.entries(files)) writeFileSync(join(out, name), text)
     const readme = join(root, 'README.md')
-    // As they are on disk: rounded.
-    if (isWhole) writeFileSync(readme, putHeadlines(readFileSync(readme, 'utf8'), JSON.parse(files['figures.json'] ?? '')))
+    if (isWhole) writeFileSync(readme, putHeadlines(readFileSync(readme, 'utf8'), figures))
     console.log(`\n${join(out, 'README.md')}`)
   } finally {
     await browser.close()

@@ -227,6 +227,18 @@ ${bars.join('\n')}
 `
 }
 
+/** @param {unknown} value */
+const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value)
+
+/**
+ * Numbers to six digits, which no measure here is sure of, and those left out that are none: what is written of the figures can be
+ * written of their file again.
+ * @param {Figures} figures
+ * @returns {Figures}
+ */
+export const roundFigures = (figures) =>
+  JSON.parse(JSON.stringify(figures, (_, value) => (Array.isArray(value) ? value.filter((one) => typeof one !== 'number' || Number.isFinite(one)) : round(value))))
+
 /**
  * All files of a report, by their names.
  * @param {Figures} figures
@@ -234,7 +246,7 @@ ${bars.join('\n')}
  */
 export const renderFiles = (figures) => ({
   'README.md': renderReport(figures),
-  'figures.json': `${JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value), 1).replace(/\[[\s\d.,eE+-]*\]/g, (list) => list.replace(/\s+/g, ''))}\n`,
+  'figures.json': `${JSON.stringify(figures, null, 1).replace(/\[[\s\d.,eE+-]*\]/g, (list) => list.replace(/\s+/g, ''))}\n`,
   ...Object.fromEntries(
     figures.tables.flatMap((table) => {
       const chart = renderChart(table, namer(figures.peers))
