@@ -39,6 +39,9 @@ import { median, spread } from './stats.mjs'
 /** What is ours in a table: the tag, or the relay. */
 const OURS = ['pristo', 'relay']
 
+/** Not a library: what none can be below. */
+const FLOOR = 'fetch'
+
 /** Where an event outlives its page. */
 const LASTING = ['IndexedDB', 'localStorage']
 
@@ -135,7 +138,7 @@ const sayWhy = ({ rows, columns }, nameOf) =>
   })
 
 /**
- * One line a table, of its headline: ours, the best of those who store events, the best of all others.
+ * One line a table, of its headline: ours, the best of the others who store events, the best of all others, and the floor.
  * @param {Figures} figures
  */
 export const renderHeadlines = ({ tables, peers }) => {
@@ -149,10 +152,12 @@ export const renderHeadlines = ({ tables, peers }) => {
       const [row] = rows.filter((one) => one !== ours && one.values[column.key]?.length).sort((a, b) => (column.better === 'less' ? 1 : -1) * (median(a.values[column.key] ?? []) - median(b.values[column.key] ?? [])))
       return row ? `${write(median(row.values[column.key] ?? []), column.digits)}, ${nameOf(row.id)}` : '–'
     }
-    const mine = ours.values[column.key] ?? []
-    return [[`${table.title}: ${column.title}${column.unit && `, ${column.unit}`}`, mine.length ? write(median(mine), column.digits) : '–', best(table.rows.filter(isLasting)), best(table.rows)]]
+    const say = (/** @type {Row | undefined} */ row) => writeCell(row?.values[column.key], column).replace(/ \(.*/, '')
+    const isFloor = (/** @type {Row} */ { id }) => id === FLOOR
+    const libraries = table.rows.filter((row) => !isFloor(row))
+    return [[`${table.title}: ${column.title}${column.unit && `, ${column.unit}`}`, say(ours), best(libraries.filter(isLasting)), best(libraries), say(table.rows.find(isFloor))]]
   })
-  return renderRows([['', 'Pristo', 'best of those that store events', 'best of all others'], ...lines])
+  return renderRows([['', 'Pristo', 'best of the others that store events', 'best of all others', 'a bare fetch'], ...lines])
 }
 
 /** @param {Figures} figures @returns {string} Markdown */
