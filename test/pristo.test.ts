@@ -430,6 +430,8 @@ describe('a mistake', () => {
     ['a field that is an object', ['track', 'view', { given: {} }], 'fields.given: got object ; allowed: string, number, boolean, Date; 50 characters'],
     ['51 characters', ['track', 'view', { given: 'x'.repeat(51) }], `fields.given: got string ${'x'.repeat(51)}; allowed: string, number, boolean, Date; 50 characters`],
     ['20 KB of fields', ['track', 'view', Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [at, 'x'.repeat(50)]))], 'event.length: got number 59006; allowed: 19900'],
+    ['a key of 20 KB', ['track', 'view', { ['k'.repeat(20_000)]: 'x' }], 'event.length: got number 20123; allowed: 19900'],
+    ['a type of 20 KB', ['track', 'v'.repeat(20_000)], 'event.length: got number 20113; allowed: 19900'],
     ['another consent', ['consent', 'yes'], 'consent: got string yes; allowed: granted,pending,denied'],
   ]
 
