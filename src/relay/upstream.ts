@@ -25,6 +25,7 @@ export interface Reply {
   status: number
   headers: Pick<Headers, 'get' | 'has'>
   body: ReadableStream<Uint8Array> | null
+  /** The whole body as UTF-8; rejects where it breaks off. */
   text(): Promise<string>
 }
 
