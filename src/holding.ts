@@ -112,9 +112,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   const flying = new Set<string>() // a request with them is on its way
   const done = new Set<string>()
   let leased = new WeakSet<StoredRecord>() // on disk or spilled, where others find them: the lease counts
-  let shared = new WeakSet<StoredRecord>() // on disk as they are
   const everGiven = new Set<string>() // to a disk, which may store it whatever it says, or spilled: other tabs may find it
-  const loose = new Set<string>() // held and not shared; a track() looks at no others
+  const loose = new Set<string>() // held, and not on disk as they are; a track() looks at no others
   const undeleted = new Set<string>() // final, and maybe on disk
   let left: { count: number; oldest: string | undefined } | undefined // what the last look at the disk did not take over
   let isWriteDue = false
@@ -134,15 +133,16 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   }
 
   const hold = (record: StoredRecord): void => {
-    held.set(record.event.id, record)
-    if (!shared.has(record)) loose.add(record.event.id)
+    const { id } = record.event
+    if (held.get(id) !== record) loose.add(id)
+    held.set(id, record)
   }
 
   /** What is ours and the disk has not, or not as it is; to be stored, wherever that is. */
-  const unconfirmed = (): StoredRecord[] => ours(0, loose).filter((record) => !shared.has(record) && everGiven.add(record.event.id))
+  const unconfirmed = (): StoredRecord[] => ours(0, loose).filter(({ event }) => everGiven.add(event.id))
 
+  /** The disk has it as it is. */
   const share = (record: StoredRecord): void => {
-    shared.add(record)
     leased.add(record)
     everGiven.add(record.event.id)
     if (held.get(record.event.id) === record) loose.delete(record.event.id)
@@ -181,14 +181,27 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     for (const record of ours(Infinity, loose)) if (leftMs(record.due) <= REQUEST_MS) hold({ ...record, due })
   }
 
-  const write = async (): Promise<void> => {
+  /** Lets the disk follow by keys alone, without a look at what else is there. */
+  const follow = async (): Promise<void> => {
     isWriteDue = false
     renew()
     let records: StoredRecord[] = []
-    // As they are by then: a reset() may have come after the track().
-    if (!(await outbox.put(() => (records = unconfirmed()).map((record) => [record.event.id, record])))) return
+    let ids: string[] = []
+    const isWritten = await outbox.put(() => {
+      // As they are by then: a reset() may have come after the track().
+      records = unconfirmed()
+      ids = [...undeleted]
+      return [...ids, ...records].map((one) => (typeof one === 'string' ? [one, undefined] : [one.event.id, one]))
+    })
+    if (!isWritten) {
+      left = undefined
+      return
+    }
+    for (const id of ids) undeleted.delete(id)
+    if (ids[0] && !isKept()) uselessAcks(page.cookies(), [...done]).forEach(page.erase)
     // An edit that was under way when they were handed over came first: what it wrote of them is overwritten.
-    const overwritten = records.filter(({ event }) => shared.delete(held.get(event.id) as StoredRecord) && loose.add(event.id))
+    const overwritten = records.filter((record) => (held.get(record.event.id) ?? record) !== record && !loose.has(record.event.id))
+    for (const { event } of overwritten) loose.add(event.id)
     records.forEach(share)
     if (overwritten[0]) await sync(0)
   }
@@ -290,7 +303,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       if (isClaimed) claimed.push(next)
       else if (isIdle && !waitMs && !held.has(id) && isSendable(kept)) oldestLeft ??= id
       if (held.has(id) || !stored) hold(next)
-      if (!asStored.has(next) && !shared.has(next)) writes.set(id, next)
+      if (held.has(id) ? loose.has(id) : !asStored.has(next)) writes.set(id, next)
     }
     undeleted.clear()
     return { writes, claimed, waiting, spills, acks: ackNames(cookies), deniedAt: identity.deniedAt, oldestLeft }
@@ -309,8 +322,8 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     left = undefined
     if (isWritten && sweep) {
       if (sweep.deniedAt === identity.deniedAt) identity.deniedAt = 0
-      for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
       for (const record of sweep.claimed) if (!done.has(record.event.id) && !held.has(record.event.id)) held.set(record.event.id, record)
+      for (const written of sweep.writes.values()) if (written && 'event' in written) share(written)
       left = { count: sweep.waiting - held.size, oldest: sweep.oldestLeft }
     } else if (page.isGone()) {
       spill() // all else is for the next page to do
@@ -318,7 +331,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
     } else {
       // `false`: there is only memory, and what is there is ours. `undefined`: no consent, and what is on disk is for those who may read it.
       if (isWritten === false) {
-        ;[leased, shared] = [new WeakSet(), new WeakSet()]
+        leased = new WeakSet()
         for (const id of held.keys()) loose.add(id)
       }
       for (const [id, record] of held) if (leased.has(record)) held.delete(id)
@@ -331,21 +344,19 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
   }
 
   /** Whether the next parcel is held for long enough, and nothing older was left on the disk. */
-  const isAmple = (count: number): boolean => {
-    if (!left || isLate || identity.deniedAt || page.isHidden()) return false
+  const isAmple = (count: number, oldestLeft: string | undefined): boolean => {
+    if (isLate || identity.deniedAt || page.isHidden()) return false
     const next = [...held.values()].sort(byId).filter(isSendable).slice(0, count)
-    const last = next[next.length - 1]
-    return !!last && next.every((record) => isOurs(record, RENEW_MS)) && (!left.oldest || (next.length === count && last.event.id < left.oldest))
+    // Of a whole parcel the last one is the youngest.
+    const isOldest = !oldestLeft || (next[count - 1]?.event.id ?? oldestLeft) < oldestLeft
+    return !!next[0] && isOldest && next.every((record) => isOurs(record, RENEW_MS))
   }
 
   const settle = async (count: number): Promise<number> => {
     reviewAll()
-    if (!isAmple(count)) return sync(count * AHEAD)
-    let ids: string[] = []
-    if (!(await outbox.put(() => (ids = [...undeleted]).map((id) => [id, undefined])))) return sync(count * AHEAD)
-    for (const id of ids) undeleted.delete(id)
-    if (!isKept()) uselessAcks(page.cookies(), [...done]).forEach(page.erase)
-    return held.size + (left?.count ?? 0)
+    if (!left || !isAmple(count, left.oldest)) return sync(count * AHEAD)
+    void follow() // while the next parcel is on its way
+    return held.size + left.count
   }
 
   return {
@@ -354,7 +365,7 @@ export const createHolding = ({ outbox, page, identity, onGone }: HoldingParts):
       loose.add(record.event.id)
       // Calls of one task share one transaction. None begins while the page hides: it never survives in WebKit, and an
       // unfinished one can hang IndexedDB on the next page (WebKitGTK 2.50).
-      if (!isWriteDue) (page.isHidden() ? setTimeout : queueMicrotask)(write)
+      if (!isWriteDue) (page.isHidden() ? setTimeout : queueMicrotask)(follow)
       isWriteDue = true
       return held.size
     },

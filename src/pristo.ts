@@ -194,7 +194,7 @@ export const startPristo = (
     consent = given
     if (given === 'denied') identity.forget()
     else identity.save() // what was said while nothing could be written
-    void holding.sync(0).catch(complain) // at once: what is denied does not wait for a request that is under way
+    if (given === 'denied') void holding.sync(0).catch(complain) // at once, and not after a request that is under way
     void flusher.wake()
   }
 

@@ -426,6 +426,15 @@ describe('between two parcels', () => {
     expect(await onDisk()).toEqual([3, 4])
   })
 
+  it('the next parcel does not wait until the disk has followed', async () => {
+    const { tab, outbox } = await arrangeHeld(4)
+    vi.spyOn(outbox, 'put').mockReturnValue(new Promise(() => {}))
+    tab.takeAll(2)
+    tab.land(1)
+    tab.land(2)
+    expect([await tab.settle(2), tab.takeAll(2)]).toEqual([2, [3, 4]])
+  })
+
   it('what was deleted is not deleted again', async () => {
     const { tab, outbox } = await arrangeHeld(4)
     const put = vi.spyOn(outbox, 'put')
@@ -433,6 +442,7 @@ describe('between two parcels', () => {
       tab.takeAll(1)
       tab.land(nth)
       await tab.settle(1)
+      await settle()
     }
     expect(put.mock.calls.map(([writes]) => [...writes()].length)).toEqual([0, 0, 0]) // asked again, there is nothing left
   })
@@ -503,6 +513,7 @@ describe('between two parcels', () => {
     tab.land(1)
     tab.land(2)
     await tab.settle(2)
+    await settle()
     expect([...device.cookies.keys()]).toEqual(['pristo_ack_other'])
   })
 
@@ -513,6 +524,7 @@ describe('between two parcels', () => {
     tab.page.mark('pristo_ack_held', 15)
     tab.land(1)
     await tab.settle(2)
+    await settle()
     expect([...device.cookies.keys()]).toContain('pristo_ack_own')
   })
 

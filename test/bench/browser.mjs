@@ -2,22 +2,17 @@
 /**
  * The visitor's browser: a real Chromium, each sample in a fresh profile, and what the browser itself counts of a page's work.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import { chromium } from '@playwright/test'
 import { CHROMIUM_ARGS, findBrowser } from '../support/browsers/find.mjs'
 
 /** @typedef {import('@playwright/test').Page} Page */
-/** @typedef {import('@playwright/test').CDPSession} CDPSession */
 
 /**
  * @typedef {object} Visit
  * @property {Page} page Playwright's
- * @property {CDPSession} cdp
  * @property {(work: string) => Promise<any>} evaluate an expression in the page
- * @property {() => Promise<number>} workedMs what the page's main thread has computed so far, milliseconds of processor time
- * @property {(atMostMs?: number) => Promise<number>} quiet waits until the main thread has hardly worked for a quarter of a second; `workedMs()` then
- * @property {() => Promise<number>} heapBytes what the page's objects take, after a collection of all that is garbage
- * @property {(rate: number) => Promise<void>} throttle so many times slower; 1 ends it
- * @property {(isOffline: boolean) => Promise<void>} offline
+ * @property {(atMostMs?: number) => Promise<void>} quiet waits until the main thread has hardly worked for a quarter of a second
  * @property {(path: string) => Promise<Visit>} open another page of the same visitor, in a tab of its own
  * @property {() => Promise<void>} close the tab
  * @property {() => Promise<void>} end the visitor: all tabs, and what they stored
@@ -37,7 +32,7 @@ const QUIET_WITHIN_MS = 15_000
  * No visitor's browser says that it is headless or driven: some libraries refuse to track those (PostHog, Plausible).
  * And nothing but this machine answers, or a library would be measured by the way to its vendor.
  */
-const ARGS = [...CHROMIUM_ARGS, '--disable-blink-features=AutomationControlled', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--js-flags=--expose-gc']
+const ARGS = [...CHROMIUM_ARGS, '--disable-blink-features=AutomationControlled', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
 
 /** @param {string} origin of the site */
 export const startBrowser = async (origin) => {
@@ -52,39 +47,23 @@ export const startBrowser = async (origin) => {
     const page = await context.newPage()
     const cdp = await context.newCDPSession(page)
     await cdp.send('Performance.enable', { timeDomain: 'threadTicks' })
-    const metric = async (/** @type {string} */ wanted) => (await cdp.send('Performance.getMetrics')).metrics.find(({ name }) => name === wanted)?.value ?? NaN
-    const workedMs = async () => (await metric('TaskDuration')) * 1000
-    const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms))
-
-    let rate = 1
+    const workedMs = async () => ((await cdp.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration')?.value ?? NaN) * 1000
 
     const quiet = async (atMostMs = QUIET_WITHIN_MS) => {
       const end = performance.now() + atMostMs
       let before = await workedMs()
       for (;;) {
-        await pause(QUIET_FOR_MS)
+        await wait(QUIET_FOR_MS)
         const now = await workedMs()
-        if (now - before < QUIET_MS * rate || performance.now() > end) return now
+        if (now - before < QUIET_MS || performance.now() > end) return
         before = now
       }
-    }
-    const heapBytes = async () => {
-      await cdp.send('HeapProfiler.collectGarbage')
-      return (await cdp.send('Runtime.getHeapUsage')).usedSize
     }
     await page.goto(origin + path)
     return {
       page,
-      cdp,
       evaluate: (work) => page.evaluate(work),
-      workedMs,
       quiet,
-      heapBytes,
-      throttle: async (wanted) => {
-        rate = wanted
-        await cdp.send('Emulation.setCPUThrottlingRate', { rate })
-      },
-      offline: (isOffline) => context.setOffline(isOffline),
       open: (next) => openIn(context, next),
       close: () => page.close(),
       end: () => context.close(),

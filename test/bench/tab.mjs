@@ -49,7 +49,8 @@ export const openTab = async (browser, address, quietMs = 500) => {
   // Flat sessions are Playwright's: what comes for others it drops.
   const { sessionId } = await session.send('Target.attachToTarget', { targetId, flatten: false })
 
-  /** @type {Map<number, (answer: any) => void>} */
+  /** @typedef {{ result?: unknown, error?: { message: string } }} Answer */
+  /** @type {Map<number, (answer: Answer) => void>} */
   const asked = new Map()
   /** @type {Map<string, () => void>} */
   const awaited = new Map()
@@ -64,7 +65,7 @@ export const openTab = async (browser, address, quietMs = 500) => {
   /** @type {Tab['send']} */
   const send = async (method, params = {}) => {
     const id = ++asking
-    const answered = new Promise((resolve) => asked.set(id, resolve))
+    const answered = /** @type {Promise<Answer>} */ (new Promise((resolve) => asked.set(id, resolve)))
     await session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method, params }) })
     const { result, error } = await answered
     if (error) throw new Error(`${method}: ${error.message}`)
