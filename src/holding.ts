@@ -29,7 +29,7 @@ const RENEW_MS = REQUEST_MS + 1_000
 export const FULL_BYTES = 59_900
 
 /** Parcels that one look at the disk takes over, since it reads all that is stored: 1 000 events are 6 ms of main thread (Chromium 156). */
-export const AHEAD = 4
+export const AHEAD = 10
 
 /** Events kept on a device; the oldest go first. */
 const MAX_KEPT = 1_000

@@ -190,12 +190,12 @@ describe('a look at the disk, which reads all that is stored,', () => {
     expect(await waiting()).toEqual([])
   })
 
-  it('comes every four parcels for a thousand that another page left', async () => {
+  it('comes every ten parcels for a thousand that another page left', async () => {
     const { outbox, wake, sizes } = arrange()
     await outbox.put(() => makeMany(1_000).map((event) => [event.id, recordOf(event, { due: 0 })]))
     const looks = vi.spyOn(outbox, 'edit')
     await wake()
-    expect([looks.mock.calls.length, sizes()]).toEqual([8, Array(25).fill(40)])
+    expect([looks.mock.calls.length, sizes()]).toEqual([4, Array(25).fill(40)])
   })
 
   it('does not come with each event in a pause', async () => {

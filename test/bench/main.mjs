@@ -4,7 +4,7 @@
  *
  *   --only a,b     measures (all)
  *   --peers a,b    libraries (all); ours is always among them
- *   --repeats N    of each measurement, all in turns (5)
+ *   --repeats N    of each measurement, all in turns (3); a whole run takes over an hour
  *   --quick        everything once and little of it, into a temporary folder: does it run?
  *   --out FOLDER   of the report (test/bench/report); the README's table follows only a whole run into that one
  *
@@ -72,7 +72,7 @@ const main = async () => {
   const measures = choose(values.only, MEASURES, 'measure')
   const ids = [OURS, ...choose(values.peers, PEERS.map(({ id }) => id), 'library')]
   const peers = PEERS.filter(({ id }) => ids.includes(id))
-  const repeats = Number(values.repeats ?? (values.quick ? 1 : 5))
+  const repeats = Number(values.repeats ?? (values.quick ? 1 : 3))
   if (!Number.isInteger(repeats) || repeats < 1) throw new Error(`--repeats ${values.repeats}: allowed is a whole number from 1`)
   const isWhole = !values.only && !values.peers && !values.quick && !values.out
   const load = loadavg()
