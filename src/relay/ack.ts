@@ -1,6 +1,6 @@
 /**
  * Tells a page that no longer exists what was stored, by a cookie that the next page reads.
- * Invariant: names stored events only. A rejected one is left out on purpose: the next page sends it again and so learns the reason.
+ * Invariant: names events that are stored, or safe in a spool, only. A rejected one is left out on purpose: the next page sends it again and so learns the reason.
  */
 import { ACK_COOKIE, ackMark, MAX_AGE_DAYS } from '../contract.ts'
 import type { Settled } from './outcome.ts'
@@ -20,7 +20,7 @@ const isMark = (mark: string): boolean => /^[\da-f]+$/i.test(mark)
  */
 export const ackCookie = (request: Request, settled: readonly Settled[]): string | undefined => {
   const name = settled.map(({ id }) => ackMark(id)).find(isMark)
-  const stored = settled.flatMap(({ id, outcome }) => (outcome.outcome === 'stored' ? [ackMark(id)] : []))
+  const stored = settled.flatMap(({ id, outcome }) => (outcome.outcome === 'stored' || outcome.outcome === 'accepted' ? [ackMark(id)] : []))
   if (name === undefined || !stored.length) return undefined
   const attributes = `Path=/; SameSite=Lax; Max-Age=${MAX_AGE_DAYS * 86_400}${isSecure(request) ? '; Secure' : ''}`
   return `${ACK_COOKIE}${name}=${stored.join('')}; ${attributes}`

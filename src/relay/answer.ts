@@ -41,8 +41,10 @@ export const refuse = (status: number, code: string, message: string, headers: R
 /** An answer without a body. */
 export const noContent = (headers: Record<string, string>): Response => respond(null, 204, headers)
 
-const toResult = ({ id, outcome }: Settled): Result =>
-  outcome.outcome === 'retry' ? { id, outcome: 'retry', code: outcome.code } : { id, ...outcome }
+const toResult = ({ id, outcome }: Settled): Result => {
+  if (outcome.outcome === 'retry') return { id, outcome: 'retry', code: outcome.code }
+  return outcome.outcome === 'rejected' ? { id, ...outcome } : { id, outcome: 'stored' }
+}
 
 const longestWaitS = (settled: readonly Settled[]): number | undefined => {
   const waits = settled.flatMap(({ outcome }) => (outcome.outcome === 'retry' && outcome.retryAfterS !== undefined ? [outcome.retryAfterS] : []))
@@ -50,16 +52,18 @@ const longestWaitS = (settled: readonly Settled[]): number | undefined => {
 }
 
 /**
- * One result per event, in order. Where every event is to be sent again the status is 503, so that nothing in between takes it for a success.
+ * One result per event, in order. Where every event is to be sent again the status is 503, so that nothing in between takes it for a success;
+ * where the spool took some it is 202.
  * `cookie` is a whole `Set-Cookie` value.
  */
 export const answerSettled = (settled: readonly Settled[], cookie: string | undefined): Response => {
   const isAllRetry = settled.every(({ outcome }) => outcome.outcome === 'retry')
+  const status = isAllRetry ? 503 : settled.some(({ outcome }) => outcome.outcome === 'accepted') ? 202 : 200
   const retryAfter = longestWaitS(settled)
   const answer: Answer = { v: 1, results: settled.map(toResult), ...(retryAfter !== undefined && { retryAfter }) }
   const headers = {
     ...(isAllRetry && retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
     ...(cookie !== undefined && { 'Set-Cookie': cookie }),
   }
-  return remember(respond(answer, isAllRetry ? 503 : 200, headers), { events: settled.length })
+  return remember(respond(answer, status, headers), { events: settled.length })
 }

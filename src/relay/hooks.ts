@@ -14,7 +14,8 @@ export interface EventOutcome {
   id: string
   /** Absent where it does not look like one. */
   type?: string
-  outcome: 'stored' | 'rejected' | 'retry'
+  /** `accepted`: by the spool, whose worker tells the rest. */
+  outcome: 'stored' | 'accepted' | 'rejected' | 'retry'
   /** Why it is not stored: a RejectCode or a RetryCode. */
   code?: string
   /** Of the Pristo API, where it was that which refused. */
@@ -27,7 +28,7 @@ export interface EventDrop {
   id: string
   /** Absent where it does not look like one. */
   type?: string
-  /** A RejectCode. */
+  /** A RejectCode; of a spool also `expired`: three days without success. Its event is buried there. */
   code: string
   /** Of the Pristo API, where it was that which refused. */
   status?: number
@@ -67,6 +68,18 @@ export const callSafely = (call: () => unknown, onFailure: (cause: unknown) => v
   }
 }
 
+/** One line, and the error of the site's own code where there was one. */
+export type Report = (message: string, cause?: unknown) => void
+
+/** Reports by the site's `onError`, or on the console. Never throws. */
+export const createReport =
+  (onError: Report = (message) => console.error(message)): Report =>
+  (message, cause) =>
+    callSafely(
+      () => onError(`[pristo] ${message}`, cause),
+      () => console.error(`[pristo] onError itself failed, at: ${message}`),
+    )
+
 /** `report` hears once of each hook that fails. */
 export const createHooks = ({
   hooks: { onOutcome, onDrop, onRequest },
@@ -88,10 +101,15 @@ export const createHooks = ({
   const tellDrop = tell('onDrop', onDrop)
   const tellRequest = tell('onRequest', onRequest)
 
+  const whoIs = ({ id, event }: Pick<Settled, 'id' | 'event'>): { id: string; type?: string } => ({
+    id: isUuid(id) ? id : '',
+    ...(event && isTypeName(event.type) && { type: event.type }),
+  })
+
   const tellEvent = ({ id, event, outcome }: Settled): void => {
-    const who = { id: isUuid(id) ? id : '', ...(event && isTypeName(event.type) && { type: event.type }) }
-    if (outcome.outcome === 'stored') return tellOutcome({ ...who, outcome: 'stored' })
+    const who = whoIs({ id, event })
     if (outcome.outcome === 'retry') return tellOutcome({ ...who, outcome: 'retry', code: outcome.code })
+    if (outcome.outcome !== 'rejected') return tellOutcome({ ...who, outcome: outcome.outcome })
     const { code, status, message } = outcome
     const why = { code, ...(status !== undefined && { status }) }
     tellOutcome({ ...who, outcome: 'rejected', ...why })
@@ -103,6 +121,8 @@ export const createHooks = ({
     events: (settled: readonly Settled[]): void => {
       if (onOutcome || onDrop) settled.forEach(tellEvent)
     },
+    /** Once an event is given up for another reason than a rejection. */
+    drop: (who: Pick<Settled, 'id' | 'event'>, why: Omit<EventDrop, 'id' | 'type'>): void => tellDrop({ ...whoIs(who), ...why }),
     /** Once a request is answered. */
     request: tellRequest,
   }

@@ -4,16 +4,17 @@
  * @module pristo/relay
  */
 import type { PristoEvent, RejectCode } from '../contract.ts'
+import { createAccept } from './accept.ts'
 import { ackCookie } from './ack.ts'
 import { clientAddress } from './address.ts'
 import { answerSettled, noContent, refuse, saidIn } from './answer.ts'
+import { createAttempt } from './attempt.ts'
 import { readBatch } from './batch.ts'
 import { createBreaker } from './breaker.ts'
 import { correctTime } from './clock.ts'
-import { createHashedStore, createMemoryStore, createOnce } from './dedupe.ts'
 import { createDeliver } from './deliver.ts'
 import { createFilter } from './filter.ts'
-import { callSafely, createHooks } from './hooks.ts'
+import { callSafely, createHooks, createReport } from './hooks.ts'
 import { assignContact, createIdentify, type Claimant } from './identity.ts'
 import { checkOptions, DEFAULT_LIMITS, type RelayOptions } from './options.ts'
 import { corsHeaders, createOriginRule, isContentTypeAllowed, PREFLIGHT_HEADERS } from './origin.ts'
@@ -21,7 +22,6 @@ import { retry, type Outcome, type Settled } from './outcome.ts'
 import { createRateLimits } from './rate.ts'
 import { parseContact, parseEvent } from './schema.ts'
 import { createScript, isScriptRequest } from './script.ts'
-import { createSend } from './upstream.ts'
 
 export type { Answer, Batch, Contact, PristoEvent, Refusal, RejectCode, Result, RetryCode } from '../contract.ts'
 export type { Claim, DedupeStore } from './dedupe.ts'
@@ -31,6 +31,7 @@ export type { IdentityKeys, Jwk } from './keys.ts'
 export type { Limiter, Rate, Verdict } from './limiter.ts'
 export type { RateLimit } from './rate.ts'
 export type { Identity, Limits, RelayOptions, Session } from './options.ts'
+export type { Claim as SpoolClaim, DeadEvent, DeadEvents, Reason, Selection, Spool, Stats as SpoolStats } from './spool/spool.ts'
 export type { Tag } from './tag.ts'
 export type { Call, Fetch, Reply } from './upstream.ts'
 
@@ -71,13 +72,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   const settings = checkOptions(options)
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const now = options.now ?? Date.now
-  const onError = options.onError ?? ((message: string) => console.error(message))
-
-  const report = (message: string, cause?: unknown): void =>
-    callSafely(
-      () => onError(`[pristo] ${message}`, cause),
-      () => console.error(`[pristo] onError itself failed, at: ${message}`),
-    )
+  const report = createReport(options.onError)
 
   const script = options.tag && createScript(options.tag)
   const judgeOrigin = createOriginRule(settings)
@@ -85,28 +80,8 @@ export const createRelay = (options: RelayOptions): Relay => {
   const rates = createRateLimits({ ...settings, now, report })
   const hooks = createHooks({ hooks: options, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
-  const once = createOnce({
-    store: options.store ? createHashedStore(options.store, settings.populationId) : createMemoryStore(now),
-    limitMs: limits.storeMs,
-    report,
-  })
-  const send = createSend({
-    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
-    url: settings.url,
-    keys: settings.keys,
-    callMs: limits.callMs,
-    breaker: createBreaker(now),
-    now,
-    report,
-  })
-  const deliver = createDeliver(async (event) => {
-    try {
-      return await once({ eventId: event.id, contactId: event.contact.id }, () => send(event))
-    } catch (cause) {
-      report('a delivery failed unexpectedly; the event waits in the browser', cause)
-      return retry('unavailable')
-    }
-  })
+  const deliver = createDeliver(createAttempt({ options, settings, breaker: createBreaker(now), report }))
+  const accept = options.spool && createAccept({ spool: options.spool, limitMs: limits.deadlineMs, report })
 
   /** Keeps back what comes from contacts over their limit; none of a contact's events goes without the others. */
   const holdBack = async (judged: Judged[]): Promise<Judged[]> => {
@@ -153,8 +128,8 @@ export const createRelay = (options: RelayOptions): Relay => {
 
     const admitted = await holdBack(judged)
     const events = admitted.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
-    const delivered = (await deliverInTime(events, arrivedAt, context)).values()
-    const settled = admitted.map((item): Settled => ({ ...item, outcome: item.outcome ?? delivered.next().value ?? retry('deadline') }))
+    const outcomes = (await (accept ? accept(events) : deliverInTime(events, arrivedAt, context))).values()
+    const settled = admitted.map((item): Settled => ({ ...item, outcome: item.outcome ?? outcomes.next().value ?? retry('deadline') }))
     hooks.events(settled)
     return answerSettled(settled, batch.ack ? ackCookie(request, settled) : undefined)
   }

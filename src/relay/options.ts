@@ -10,6 +10,7 @@ import { fail } from './given.ts'
 import { checkHooks, type Hooks } from './hooks.ts'
 import { parseKeys, type IdentityKeys, type VerifyKeys } from './keys.ts'
 import { checkRateLimit, type RateLimit } from './rate.ts'
+import type { Spool } from './spool/spool.ts'
 import type { Tag } from './tag.ts'
 import type { Fetch } from './upstream.ts'
 import { isUuid } from './uuid.ts'
@@ -80,6 +81,11 @@ export interface RelayOptions extends Hooks {
   tag?: Tag
   /** Where delivered events are remembered. Default: in memory, 10 000 events, 24 hours. */
   store?: DedupeStore
+  /**
+   * Keeps events on a disk while the API is down: the answer is then 202 as soon as they are safe there, and a worker delivers them (`startSpoolWorker` of
+   * `pristo/relay/spool`). Default none: the browser keeps what is not stored yet.
+   */
+  spool?: Pick<Spool, 'put'>
   /**
    * Hears what the site's owner should know: one line without personal data, and the error of the site's own code where there was one
    * (which may hold personal data). Default: `console.error` of the line alone.
@@ -172,6 +178,7 @@ export const checkOptions = (options: RelayOptions): Settings => {
   checkBots(bots)
   checkHooks({ onError, onOutcome, onDrop, onRequest })
   checkTag(options.tag)
+  if (options.spool !== undefined && typeof Object(options.spool).put !== 'function') fail('spool', options.spool, 'a spool, such as openSpool of pristo/relay/spool gives')
   const abuse = { trustProxy, rateLimit, allowedTypes, bots }
   return { keys, populationId, url: `${base}/v1/events/send/${populationId}`, identity, allowedOrigins, allowNonBrowser, ...abuse }
 }

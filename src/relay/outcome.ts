@@ -7,6 +7,8 @@ import type { PristoEvent, RejectCode, RetryCode } from '../contract.ts'
 /** A {@link import('../contract.ts').Result} before it is given its event's id. */
 export type Outcome =
   | { outcome: 'stored' }
+  /** The spool has it: on the wire as good as stored. */
+  | { outcome: 'accepted' }
   | { outcome: 'rejected'; code: RejectCode; status?: number; message?: string }
   | {
       outcome: 'retry'
@@ -24,6 +26,9 @@ export interface Settled {
 
 /** The API stored the event. */
 export const stored: Outcome = { outcome: 'stored' }
+
+/** The spool has the event. */
+export const accepted: Outcome = { outcome: 'accepted' }
 
 /** The event is kept by the browser and comes again. */
 export const retry = (code: RetryCode, retryAfterS?: number): Outcome =>

@@ -2,6 +2,7 @@
  * WebKitGTK, through its own WebDriver on a virtual display: a small W3C WebDriver client over `fetch`.
  * Playwright cannot drive a stock WebKit. Reference: https://www.w3.org/TR/webdriver2/
  */
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { toExpression, type Browser, type Page, type Profile } from './browser.ts'
@@ -12,6 +13,9 @@ import { until } from './until.ts'
 /** Longest command, milliseconds. A session without a display never answers at all. */
 const COMMAND_MS = 45_000
 
+/** Longest start of a browser, milliseconds: it takes 1 to 3 s. A driver that has not answered by then never does (WebKitGTK 2.50.6, once in 2 000 sessions). */
+const SESSION_MS = 15_000
+
 /** Longest script in a page, and load of a page, milliseconds: they end before the command does, with a message of their own. */
 const TIMEOUTS = { script: 40_000, pageLoad: 20_000 }
 
@@ -19,24 +23,35 @@ const TIMEOUTS = { script: 40_000, pageLoad: 20_000 }
 const KEYS = { Enter: '\ue007', ' ': ' ', Control: '\ue009', Shift: '\ue008' }
 const BUTTONS = { left: 0, middle: 1, right: 2 }
 
-type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) => Promise<unknown>
+type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object, limitMs?: number) => Promise<unknown>
 
 /** Starts display and driver; each profile is a browser of its own. Rejects where it cannot. */
 export const startWebKit = async ({ driver, binary, display }: Extract<Start, { by: 'webdriver' }>): Promise<Browser> => {
   const { screen, env } = await startDisplay(display)
-  const port = await freePort()
-  const server = start(driver, [`--port=${port}`], env)
-  const command = createClient(`http://127.0.0.1:${port}`)
-  await until('WebKitWebDriver to start', () => command('GET', '/status').then(() => true, () => false))
+  const drivers: ChildProcess[] = []
+  const startDriver = async (): Promise<Command> => {
+    const port = await freePort()
+    drivers.push(start(driver, [`--port=${port}`], env))
+    const command = createClient(`http://127.0.0.1:${port}`)
+    await until('WebKitWebDriver to start', () => command('GET', '/status').then(() => true, () => false))
+    return command
+  }
 
   const capabilities = { alwaysMatch: { timeouts: TIMEOUTS, 'webkitgtk:browserOptions': { binary, args: ['--automation'] } } }
+  const startSession = (command: Command): Promise<unknown> => command('POST', '/session', { capabilities }, SESSION_MS)
+  let current = await startDriver()
   return {
     newProfile: async () => {
-      const { sessionId } = parse<{ sessionId: string }>(await command('POST', '/session', { capabilities }), 'sessionId')
+      const started = await startSession(current).catch(async () => {
+        current = await startDriver() // what the first one has hung up over is nothing that a test has done
+        return startSession(current)
+      })
+      const command = current
+      const { sessionId } = parse<{ sessionId: string }>(started, 'sessionId')
       return createProfile((method, path, body) => command(method, `/session/${sessionId}${path}`, body))
     },
     close: async () => {
-      await stop(server)
+      for (const server of drivers) await stop(server)
       await stop(screen)
     },
   }
@@ -112,11 +127,11 @@ const createPage = (command: Command, inWindow: <T>(work: () => Promise<T>) => P
 
 const createClient =
   (base: string): Command =>
-  async (method, path, body = {}) => {
+  async (method, path, body = {}, limitMs = COMMAND_MS) => {
     const answer = await fetch(base + path, {
       method,
       ...(method === 'POST' && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(COMMAND_MS),
+      signal: AbortSignal.timeout(limitMs),
     })
     const { value } = Object(await answer.json())
     if (!answer.ok) throw new Error(`WebKit: ${method} ${path}: ${value?.error}: ${value?.message}`)

@@ -1,0 +1,184 @@
+/**
+ * A spool in a file of SQLite, for the relays of one machine.
+ * Invariant: a promise resolves only after its transaction is on the disk (write-ahead log, `synchronous=FULL`); what is asked in one turn of the
+ * event loop shares one transaction, and one that fails takes nothing of the others with it.
+ */
+import { closeSync, openSync, statSync } from 'node:fs'
+import type { PristoEvent } from '../../contract.ts'
+import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
+import { SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
+
+/** Options of a spool. */
+export interface SpoolOptions {
+  /** Most bytes of JSON that it keeps, buried events included; then `put` answers `full`. Default 1 GiB. */
+  maxBytes?: number
+  /** Milliseconds since 1970. Default `Date.now`. */
+  now?: () => number
+}
+
+/** How long another process may hold the file, milliseconds: a transaction takes a few. */
+const BUSY_MS = 5_000
+
+/** The file holds personal data: nobody but its owner reads it. */
+const MODE = 0o600
+
+/** https://sqlite.org/rescode.html: the low byte of an extended code. */
+const SAYINGS: Readonly<Record<number, string>> = {
+  5: 'is held by another process',
+  8: 'cannot write: its file, or the folder of it, is read-only',
+  10: 'cannot read or write its file: the disk fails',
+  11: 'is damaged: its file is no sound database any more. Move it away, and restore what can be had with the sqlite3 command .recover',
+  13: 'cannot write: the disk is full',
+  14: 'cannot open its file: the folder must exist and be writable',
+  26: 'is damaged: its file is no database. Move it away',
+}
+
+/** `EACCES` and the like, of making the file. */
+const FAILURES: Readonly<Record<string, string | undefined>> = { ENOENT: SAYINGS[14], EACCES: SAYINGS[14], EROFS: SAYINGS[8], ENOSPC: SAYINGS[13], EISDIR: 'cannot open its file: it is a folder' }
+
+const explain = (error: unknown): SpoolError => {
+  if (error instanceof SpoolError) return error
+  const { errcode, code } = Object(error)
+  const saying = typeof errcode === 'number' ? SAYINGS[errcode & 0xff] : FAILURES[String(code)]
+  return new SpoolError(saying ?? `failed: ${error instanceof Error ? error.message : String(error)}`, error)
+}
+
+/** The part of `node:sqlite` that is needed here; `@photostructure/sqlite` has the same for Node 20. */
+interface Database {
+  exec(sql: string): void
+  prepare(sql: string): { all(...values: Value[]): unknown[] }
+  close(): void
+}
+
+interface Library {
+  DatabaseSync: new (path: string) => Database
+}
+
+/** Node's own SQLite (from 22.13), else the same as a package with binaries for all platforms. */
+const load = async (): Promise<Library> => {
+  for (const name of ['node:sqlite', '@photostructure/sqlite']) {
+    const library: unknown = await import(name).catch(() => undefined) // absent: the next one, or the line below
+    if (typeof Object(library).DatabaseSync === 'function') return Object(library)
+  }
+  throw new SpoolError(`needs SQLite, which came with Node 22.13; this is ${process.version}. Install one: npm install @photostructure/sqlite@1`)
+}
+
+/** A database in which nothing is lost with the power; rejects where the file is not sound. */
+const open = async (path: string): Promise<Database> => {
+  const { DatabaseSync } = await load()
+  closeSync(openSync(path, 'a', MODE))
+  const database = new DatabaseSync(path)
+  try {
+    database.exec(`pragma busy_timeout = ${BUSY_MS}; pragma journal_mode = wal; pragma synchronous = full`)
+    const [found] = database.prepare('pragma quick_check(1)').all()
+    if (Object(found).quick_check !== 'ok') throw Object.assign(new Error('quick_check'), { errcode: 11 })
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** Each statement is compiled once. */
+const createQuery = (database: Database): Query => {
+  const statements = new Map<string, ReturnType<Database['prepare']>>()
+  return (sql, ...values) => {
+    const statement = statements.get(sql) ?? database.prepare(sql)
+    statements.set(sql, statement)
+    return statement.all(...values) as Record<string, unknown>[] // rows are objects: nothing here asks for arrays
+  }
+}
+
+interface Job {
+  work: () => unknown
+  resolve: (value: unknown) => void
+  reject: (error: SpoolError) => void
+}
+
+/** Runs work within transactions: all that was asked for in one turn of the event loop in one. `check` throws where a commit would save nothing. */
+const createTransactions = (database: Database, check: () => void) => {
+  let waiting: Job[] = []
+
+  const commit = (jobs: readonly Job[]): unknown[] => {
+    check()
+    database.exec('begin immediate')
+    try {
+      const values = jobs.map(({ work }) => work())
+      database.exec('commit')
+      return values
+    } catch (error) {
+      try {
+        database.exec('rollback')
+      } catch {
+        // SQLite has done so itself, as it does where the disk is full: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+      }
+      throw error
+    }
+  }
+
+  const runOne = (job: Job): void => {
+    try {
+      const [value] = commit([job])
+      job.resolve(value)
+    } catch (error) {
+      job.reject(explain(error))
+    }
+  }
+
+  const run = (): void => {
+    const jobs = waiting
+    waiting = []
+    if (jobs.length === 1) return jobs.forEach(runOne)
+    try {
+      const values = commit(jobs)
+      jobs.forEach(({ resolve }, place) => resolve(values[place]))
+    } catch {
+      jobs.forEach(runOne) // one of them may be at fault
+    }
+  }
+
+  return <T>(work: () => T): Promise<T> =>
+    new Promise<unknown>((resolve, reject) => {
+      if (!waiting.length) setImmediate(run)
+      waiting.push({ work, resolve, reject })
+    }) as Promise<T> // `commit` gives each job what its own work gave
+}
+
+/**
+ * Opens a spool in a file, which is made where there is none (its folder must exist); several processes of one machine may share it.
+ * Rejects with one line where there is no SQLite, or where the file cannot be used or is damaged.
+ */
+export const openSqliteSpool = async (path: string, { maxBytes, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
+  try {
+    const database = await open(path)
+    const { ino, dev } = statSync(path)
+    // SQLite would go on writing into a file that no name leads to any more.
+    const check = (): void => {
+      const there = statSync(path, { throwIfNoEntry: false })
+      if (there?.ino !== ino || there.dev !== dev) throw new SpoolError('has lost its file: it was moved or deleted. Start the relay again')
+    }
+    const query = createQuery(database)
+    const transact = createTransactions(database, check)
+    const spool = createSqlSpool({ query, now, ...(maxBytes !== undefined && { maxBytes }) })
+    await transact(() => migrate(query))
+    return {
+      put: (events: readonly PristoEvent[]) => transact(() => spool.put(events)),
+      claim: (most: number) => transact(() => spool.claim(most)),
+      settle: (claim: Claim) => transact(() => spool.settle(claim)),
+      retry: (claim: Claim, delayMs: number) => transact(() => spool.retry(claim, delayMs)),
+      bury: (claim: Claim, reason: Reason) => transact(() => spool.bury(claim, reason)),
+      stats: () => transact(spool.stats),
+      dead: {
+        list: (most: number) => transact(() => spool.list(most)),
+        replay: (which: Selection) => transact(() => spool.replay(which)),
+        drop: (which: Selection) => transact(() => spool.drop(which)),
+      },
+      close: async () => {
+        await transact(() => undefined) // after what was asked before
+        database.close()
+      },
+    }
+  } catch (error) {
+    throw explain(error)
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The spool's worker with the relay's own settings: the same keys, hooks and ways to the API.
+ * Invariant: hooks hear of each attempt as they hear of an event that a relay delivers itself.
+ */
+import { createAttempt } from '../attempt.ts'
+import type { Breaker } from '../breaker.ts'
+import { createHooks, createReport } from '../hooks.ts'
+import { checkOptions, type RelayOptions } from '../options.ts'
+import type { Spool } from './spool.ts'
+import { startWorker, type Tried, type Worker } from './worker.ts'
+
+/** How a worker delivers. */
+export interface WorkerOptions {
+  /** Most calls of the API a second. Default: as many as it answers. */
+  perSecond?: number | undefined
+  /** Contacts whose events are on their way at once. Default 16. */
+  concurrency?: number | undefined
+}
+
+/** The worker's own breaker decides before it claims an event. */
+const ALWAYS: Breaker = { enter: () => true, succeed: () => undefined, fail: () => undefined, waitS: () => 1 }
+
+/**
+ * Starts to deliver what is in the spool, with the options of the relay that fills it; any number of workers may share a spool.
+ * Throws a TypeError of one line where an option cannot be used.
+ */
+export const startSpoolWorker = (options: RelayOptions & { spool: Omit<Spool, 'close' | 'dead'> }, how: WorkerOptions = {}): Worker => {
+  const settings = checkOptions(options)
+  const report = createReport(options.onError)
+  const hooks = createHooks({ hooks: options, report })
+  const tell = ({ event, outcome, buried }: Tried): void => {
+    hooks.events([{ id: event.id, event, outcome }])
+    if (buried) hooks.drop({ id: event.id, event }, buried)
+  }
+  return startWorker({
+    ...how,
+    spool: options.spool,
+    deliver: createAttempt({ options, settings, breaker: ALWAYS, report }),
+    onTried: tell,
+    report,
+    now: options.now ?? Date.now,
+    random: Math.random,
+  })
+}

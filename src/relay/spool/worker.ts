@@ -1,0 +1,177 @@
+/**
+ * Takes events out of a spool and brings them to Pristo.
+ * Invariant: an event leaves the spool only by the API's own word, or buried with a reason; what fails comes again later and later; while the API
+ * fails for all, one event at a time finds out whether it still does.
+ */
+import type { PristoEvent } from '../../contract.ts'
+import { createBreaker } from '../breaker.ts'
+import type { Outcome } from '../outcome.ts'
+import type { Claim, Reason, Spool } from './spool.ts'
+
+/** After which an event that still fails is buried: long enough for a weekend without anybody at work. */
+const MAX_AGE_MS = 3 * 24 * 3600 * 1000
+
+/** The first wait of a contact's event, which doubles at each further failure up to the longest. */
+const BASE_MS = 1_000
+const MAX_WAIT_MS = 10 * 60 * 1000
+
+/** Between two looks into a spool that had nothing due: other relays put events there as well. */
+const LOOK_MS = 1_000
+
+/** Events on their way at once. Each is another contact's. */
+const CONCURRENCY = 16
+
+/** A worker at work. */
+export interface Worker {
+  /** Claims nothing more, and resolves once what is on its way has ended. */
+  stop(): Promise<void>
+}
+
+/** What became of an event at one attempt, for who counts. */
+export type Tried = { event: PristoEvent; outcome: Outcome; buried?: Reason }
+
+/** What a worker works with. */
+export interface WorkerMeans {
+  spool: Pick<Spool, 'claim' | 'settle' | 'retry' | 'bury'>
+  /** One call of the API; must not reject. */
+  deliver(event: PristoEvent): Promise<Outcome>
+  /** Hears of each attempt. */
+  onTried(tried: Tried): void
+  /** Hears, once until it works again, that the spool fails. */
+  report(message: string, cause?: unknown): void
+  /** Most calls a second. Default: as many as the API answers. */
+  perSecond?: number | undefined
+  /** Contacts served at once. Default 16. */
+  concurrency?: number | undefined
+  /** Milliseconds since 1970. */
+  now(): number
+  /** 0 to 1. */
+  random(): number
+}
+
+/** How long a failed event waits: twice as long each time, but no two the same, and at least what the API asked for. */
+export const backoffMs = (attempts: number, random: number, retryAfterS = 0): number => {
+  const waitMs = Math.min(BASE_MS * 2 ** Math.min(attempts, 20), MAX_WAIT_MS)
+  return Math.max(Math.round(waitMs * (0.5 + random / 2)), retryAfterS * 1000)
+}
+
+/** When the next call may go out: at a steady rate, and after what the API asked to wait. */
+const createPace = (perSecond: number | undefined, now: () => number) => {
+  const stepMs = perSecond ? 1000 / perSecond : 0
+  let nextAt = -Infinity
+  return {
+    /** Milliseconds until the next call may go. */
+    waitMs: (): number => Math.max(0, nextAt - now()),
+    /** One goes. */
+    take: (): void => {
+      nextAt = Math.max(nextAt, now() - stepMs) + stepMs
+    },
+    pause: (seconds: number): void => {
+      nextAt = Math.max(nextAt, now() + seconds * 1000)
+    },
+  }
+}
+
+/** A wait that can be cut short, for all who wait. */
+const createSleep = () => {
+  const sleepers = new Set<() => void>()
+  return {
+    sleep: (ms: number): Promise<void> =>
+      new Promise((resolve) => {
+        const end = (): void => {
+          clearTimeout(timer)
+          sleepers.delete(end)
+          resolve()
+        }
+        const timer = setTimeout(end, ms)
+        sleepers.add(end)
+      }),
+    wakeAll: (): void => sleepers.forEach((end) => end()),
+  }
+}
+
+/** Starts a worker; stop it before the spool is closed. */
+export const startWorker = ({ spool, deliver, onTried, report, perSecond, concurrency = CONCURRENCY, now, random }: WorkerMeans): Worker => {
+  const breaker = createBreaker(now)
+  const pace = createPace(perSecond, now)
+  const { sleep, wakeAll } = createSleep()
+  let isStopping = false
+  let isBroken = false
+
+  const fails = (cause: unknown): void => {
+    if (!isBroken) report('the spool fails; what it holds waits in it', cause)
+    isBroken = true
+  }
+
+  /** Milliseconds to wait before the next call; 0 says that it may go now, and that `conclude` follows. */
+  const ask = (): number => {
+    const waitMs = pace.waitMs()
+    if (waitMs) return waitMs
+    if (!breaker.enter()) return breaker.waitS() * 1000
+    pace.take()
+    return 0
+  }
+
+  /** Ends a claim by what became of its event. */
+  const conclude = (claim: Claim, outcome: Outcome): Promise<boolean> => {
+    const { event, attempts, acceptedAt } = claim
+    if (outcome.outcome !== 'retry') breaker.succeed()
+    else if (outcome.code !== 'in_flight') breaker.fail()
+    if (outcome.outcome === 'retry') {
+      if (outcome.retryAfterS) pace.pause(outcome.retryAfterS)
+      const isOver = now() - acceptedAt > MAX_AGE_MS
+      if (!isOver) {
+        onTried({ event, outcome })
+        return spool.retry(claim, backoffMs(attempts, random(), outcome.retryAfterS))
+      }
+      const reason = { code: 'expired', message: outcome.code }
+      onTried({ event, outcome, buried: reason })
+      return spool.bury(claim, reason)
+    }
+    onTried({ event, outcome })
+    if (outcome.outcome !== 'rejected') return spool.settle(claim)
+    const { outcome: _, ...reason } = outcome
+    return spool.bury(claim, reason)
+  }
+
+  const claimOne = async (): Promise<Claim | undefined> => {
+    const [claim] = await spool.claim(1)
+    isBroken = false
+    return claim
+  }
+
+  /** One event after the other, until the worker stops. The end of one and the claim of the next are asked together: an engine may do both in one commit. */
+  const run = async (): Promise<void> => {
+    let claim: Claim | undefined
+    while (!isStopping || claim) {
+      try {
+        if (claim) {
+          const done: Claim = claim
+          claim = undefined
+          const outcome = await deliver(done.event)
+          const concluded = conclude(done, outcome)
+          const mayGo = !isStopping && ask() === 0
+          ;[, claim] = await Promise.all([concluded, mayGo ? claimOne() : undefined])
+          if (claim) continue
+        }
+        if (isStopping) return
+        const waitMs = ask()
+        if (waitMs) await sleep(waitMs)
+        else claim = await claimOne()
+        if (!waitMs && !claim) await sleep(LOOK_MS)
+      } catch (cause) {
+        fails(cause)
+        if (!isStopping) await sleep(LOOK_MS)
+      }
+    }
+  }
+
+  const runs = Array.from({ length: concurrency }, run)
+  return {
+    stop: async () => {
+      isStopping = true
+      wakeAll()
+      await Promise.all(runs)
+    },
+  }
+}
