@@ -113,6 +113,18 @@ const provideBrowsers = async () => {
   return lacking()
 }
 
+/** Installs Redis, a real one for the spool's tests, as far as this machine allows; whether it is there. */
+const provideRedis = async () => {
+  const isThere = () => succeeds('redis-server', ['--version'])
+  const apt = findApt()
+  if (!isThere() && apt) {
+    const [file = '', ...args] = [...apt, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get']
+    await run(file, [...args, 'update'])
+    await run(file, [...args, 'install', '-y', '--no-install-recommends', 'redis-server'])
+  }
+  return isThere()
+}
+
 /** @param {boolean} ok @returns {Tally} */
 const one = (ok) => ({ passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 })
 
@@ -143,8 +155,8 @@ const testBrowsers = async () => {
   return reconcile(ok, stats && { passed: stats.expected, failed: stats.unexpected + stats.flaky, skipped: stats.skipped })
 }
 
-/** @param {Engine[]} untested */
-const runSteps = async (untested) => {
+/** @param {Engine[]} untested @param {boolean} hasRedis */
+const runSteps = async (untested, hasRedis) => {
   /** @type {Record<string, Tally>} */
   const tallies = {
     build: one(await run('node', ['build.mjs'])),
@@ -159,6 +171,7 @@ const runSteps = async (untested) => {
     torture: await runCounted('test/torture/run.mjs', '--short'),
   }
   if (isCI && untested.length) tallies['engines'] = { passed: 0, failed: untested.length, skipped: 0 }
+  if (isCI && !hasRedis) tallies['redis'] = one(false)
   return tallies
 }
 
@@ -171,7 +184,8 @@ const main = async () => {
     return false
   }
   const untested = await provideBrowsers()
-  const tallies = await runSteps(untested)
+  const hasRedis = await provideRedis()
+  const tallies = await runSteps(untested, hasRedis)
 
   console.log('')
   for (const [step, tally] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${describe(tally)}`)
@@ -180,6 +194,7 @@ const main = async () => {
     const found = findBrowser(engine)
     console.log(`${nameOf(engine)}: not tested, because there is ${'lacks' in found ? found.lacks : 'only now one'}`)
   }
+  if (!hasRedis) console.log('Redis: not tested, because there is no redis-server')
   const total = Object.values(tallies).reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }))
   console.log(describe(total))
   return total.failed === 0
