@@ -42,13 +42,14 @@ export const bundles = [
   { entry: 'src/relay/index.ts', out: 'dist/relay/index.js', part: 'relay', format: 'esm', platform: 'neutral', limit: 24_576 },
   { entry: 'src/relay/tag.ts', out: 'dist/relay/tag.js', part: 'relay', format: 'esm', platform: 'neutral', holds: 'dist/pristo.js' },
   { entry: 'src/relay/front.ts', out: 'dist/relay/front.js', part: 'relay', format: 'esm', platform: 'neutral' },
-  { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts', './tag.ts'] },
+  { entry: 'src/relay/node.ts', out: 'dist/relay/node.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx', './index.ts', './spool.ts', './tag.ts'] },
+  { entry: 'src/relay/spool.ts', out: 'dist/relay/spool.js', part: 'relay', format: 'esm', platform: 'node', external: ['@photostructure/sqlite', '@redis/client'] },
   { entry: 'src/relay/env.ts', out: 'dist/relay/env.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/express.ts', out: 'dist/relay/express.js', part: 'relay', format: 'esm', platform: 'node', external: ['srvx'] },
   { entry: 'src/relay/next.ts', out: 'dist/relay/next.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/hono.ts', out: 'dist/relay/hono.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/cloudflare.ts', out: 'dist/relay/cloudflare.js', part: 'relay', format: 'esm', platform: 'neutral', external: ['./index.ts'] },
-  { entry: 'src/relay/cli.ts', out: 'dist/relay/cli.js', part: 'relay', format: 'esm', platform: 'node', external: ['prom-client', './node.ts'] },
+  { entry: 'src/relay/cli.ts', out: 'dist/relay/cli.js', part: 'relay', format: 'esm', platform: 'node', external: ['prom-client', './node.ts', './spool.ts'] },
 ]
 
 /** The oldest browsers that get everything (DESIGN.md, "Browsers"), and the oldest Node (package.json, `engines`). */

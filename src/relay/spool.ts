@@ -2,14 +2,14 @@
  * Spools on Node: events are safe on a disk before the relay answers, and are delivered from there.
  * @module pristo/relay/spool
  */
-import { describeGiven } from '../given.ts'
-import type { Spool } from './spool.ts'
-import { openSqliteSpool, type SpoolOptions } from './sqlite.ts'
+import { describeGiven } from './given.ts'
+import type { Spool } from './spool/spool.ts'
+import { openSqliteSpool, type SpoolOptions } from './spool/sqlite.ts'
 
-export { startSpoolWorker, type WorkerOptions } from './start.ts'
-export { openSqliteSpool, type SpoolOptions } from './sqlite.ts'
-export { LEASE_MS, MAX_BYTES, SEEN_MS, SpoolError, type Claim, type DeadEvent, type DeadEvents, type Reason, type Selection, type Spool, type Stats } from './spool.ts'
-export type { Worker } from './worker.ts'
+export { startSpoolWorker, type WorkerOptions } from './spool/start.ts'
+export { openSqliteSpool, type SpoolOptions } from './spool/sqlite.ts'
+export { LEASE_MS, MAX_BYTES, SEEN_MS, SpoolError, type Claim, type DeadEvent, type DeadEvents, type Reason, type Selection, type Spool, type Stats } from './spool/spool.ts'
+export type { Worker } from './spool/worker.ts'
 
 /**
  * Opens the spool at a place such as `sqlite:/var/lib/pristo/spool.db`. Rejects with one line where the place is none, or the engine
