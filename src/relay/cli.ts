@@ -11,7 +11,9 @@ import { createHealth } from './cli/health.ts'
 import { describeCommand, describeProgram } from './cli/help.ts'
 import { createServe } from './cli/serve.ts'
 import { createSign } from './cli/sign.ts'
+import { createSpoolCommands } from './cli/spool.ts'
 import { serveRelay } from './node.ts'
+import { openSpool } from './spool.ts'
 
 /** Of the package, whose file is two folders up both here and in `dist`. */
 const readVersion = (): string => {
@@ -22,10 +24,11 @@ const readVersion = (): string => {
 const version = readVersion()
 
 const commands: Readonly<Record<string, Command>> = {
-  serve: createServe({ serveRelay, version }),
+  serve: createServe({ serveRelay, openSpool, version }),
   check: createCheck((url, init) => fetch(url, init)),
   sign: createSign(Date.now),
   health: createHealth((url, init) => fetch(url, init)),
+  ...createSpoolCommands(openSpool),
 }
 
 const terminal: Terminal = {
@@ -59,15 +62,26 @@ const runCommand = async (name: string, command: Command, words: string[]): Prom
   }
 }
 
-const main = async ([name, ...words]: string[]): Promise<number> => {
+/** The command that the first words name: some have names of two. */
+const find = (words: string[]): { name: string; command: Command; rest: string[] } | undefined => {
+  for (const length of [2, 1]) {
+    const name = words.slice(0, length).join(' ')
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+    if (command) return { name, command, rest: words.slice(length) }
+  }
+  return undefined
+}
+
+const main = async (words: string[]): Promise<number> => {
+  const [name] = words
   if (name === '--help' || name === '-h') terminal.out(describeProgram(commands))
   else if (name === '--version' || name === '-v') terminal.out(version)
   else if (name === undefined) {
     terminal.err(describeProgram(commands))
     return EXIT_USAGE
   } else {
-    const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-    if (command) return runCommand(name, command, words)
+    const found = find(words)
+    if (found) return runCommand(found.name, found.command, found.rest)
     terminal.err(explainCommand(name, Object.keys(commands)))
     return EXIT_USAGE
   }

@@ -13,6 +13,7 @@ import { optionsFromEnv, type Place } from './env.ts'
 import { explainFailure } from './failure.ts'
 import { answerIncoming } from './incoming.ts'
 import { createRelay, type Relay, type RelayOptions } from './index.ts'
+import { openSpool, readSpool, startSpoolWorker, type Spool, type WorkerOptions } from './spool.ts'
 import { tag } from './tag.ts'
 
 export { nodeFetch } from './client.ts'
@@ -33,9 +34,13 @@ export interface Server {
 }
 
 /** Options of {@link serveRelay}; what is absent comes from the environment (see {@link optionsFromEnv}). */
-export type ServeOptions = Partial<RelayOptions & Place> & {
+export type ServeOptions = Partial<Omit<RelayOptions, 'spool'> & Place> & {
   /** Wraps all that is served, the tag and what is not found included: for counting, not for changing. Default: nothing does. */
   around?: (handle: Relay) => Relay
+  /** Takes the events, and is delivered from as long as the server runs; who gives it closes it. Default: that of `PRISTO_SPOOL`, where it is set. */
+  spool?: Spool | undefined
+  /** How the spool is delivered. Default: that of `PRISTO_SPOOL_RATE`. */
+  worker?: WorkerOptions | undefined
 }
 
 /** Empty where the URL is none: srvx makes it of the Host header, which can be `a:99999`. */
@@ -50,14 +55,42 @@ const route = (relay: Relay, path: string): Relay => {
   }
 }
 
+/** The spool of the environment, which the server closes itself; undefined where none is set. */
+const openOwnSpool = async (env: Readonly<Record<string, string | undefined>>): Promise<{ spool: Spool; worker: WorkerOptions } | undefined> => {
+  const settings = readSpool(env)
+  if (!settings) return undefined
+  const { place, maxBytes, perSecond } = settings
+  return { spool: await openSpool(place, { maxBytes }), worker: { perSecond } }
+}
+
 /**
- * Serves the relay and the tag. Options left out are read from the environment.
+ * Serves the relay and the tag, and delivers what the spool holds where there is one. Options left out are read from the environment.
  * Rejects with one line that names the option or variable that cannot be used, or with the system's error where the port is taken.
  */
 export const serveRelay = async ({ around = (handle) => handle, ...given }: ServeOptions = {}): Promise<Server> => {
-  const options = optionsFromEnv(process.env, given)
+  const { spool: givenSpool, worker: givenHow, ...rest } = given
+  const options = { tag, fetch: nodeFetch, ...optionsFromEnv(process.env, rest) }
+  createRelay(options) // what cannot be used is said before a spool is made
+  const own = givenSpool ? undefined : await openOwnSpool(process.env)
+  const spool = givenSpool ?? own?.spool
+  try {
+    const server = await listen(options, around, spool)
+    const worker = spool && startSpoolWorker({ ...options, spool }, { ...own?.worker, ...givenHow })
+    const close = async (): Promise<void> => {
+      await Promise.all([server.close(), worker?.stop()])
+      await own?.spool.close()
+    }
+    return { url: server.url, close }
+  } catch (error) {
+    await own?.spool.close()
+    throw error
+  }
+}
+
+/** The server alone. */
+const listen = async (options: RelayOptions & Place, around: (handle: Relay) => Relay, spool: Spool | undefined): Promise<Server> => {
   const { port, hostname, path } = options
-  const served = around(route(createRelay({ tag, fetch: nodeFetch, ...options }), path))
+  const served = around(route(createRelay({ ...options, ...(spool && { spool }) }), path))
   let isClosing = false
   const handle: Relay = async (request, context) => {
     const answer = await served(request, context)
@@ -102,7 +135,7 @@ const isMain = (): boolean => {
 const main = async (): Promise<void> => {
   try {
     const options = optionsFromEnv(process.env)
-    const server = await serveRelay(options)
+    const server = await serveRelay()
     const identity = options.identity === 'page' ? 'page – the relay believes what the page says about its contact' : 'token – contacts are signed for'
     // Before it says that it is there: who waited for that may end it at once.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())

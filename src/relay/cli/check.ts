@@ -3,6 +3,7 @@
  * Invariant: nothing is stored anywhere, and of what variables hold a line shows origins alone; keys are called first and second.
  */
 import { optionsFromEnv, type Place } from '../env.ts'
+import { readSpool } from '../spool/env.ts'
 import type { RelayOptions } from '../index.ts'
 import { checkOptions } from '../options.ts'
 import type { Fetch } from '../upstream.ts'
@@ -36,7 +37,7 @@ const SOUND: Omit<RelayOptions, 'store' | 'fetch'> & Place = {
 /** Every variable that cannot be used, where a start would name the first alone. */
 const findWrongSettings = (env: Env): Finding[] => {
   const reads = Object.keys(SOUND).map((setting) => () => void checkOptions(optionsFromEnv(env, { ...SOUND, [setting]: undefined })))
-  const own = [() => void readAdminPlace(env), () => void readFormat(env, false), () => void readLevel(env)]
+  const own = [() => void readAdminPlace(env), () => void readFormat(env, false), () => void readLevel(env), () => void readSpool(env)]
   const messages = [...reads, ...own].flatMap((read) => {
     try {
       read()
@@ -97,7 +98,7 @@ export const createCheck = (fetch: Fetch): Command => ({
     'The exit code is 1 where there is an error, else 0.',
   ],
   flags: {},
-  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.admin, ...NAMES.log],
+  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.spool, ...NAMES.admin, ...NAMES.log],
   examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay check'],
   run: async (_, { env, out }) => {
     const say = ({ level, what }: Finding): void => out(`${level.padEnd('warning'.length)}  ${what}`)

@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Relay, RelayOptions } from '../index.ts'
+import type { Spool, Stats } from '../spool/spool.ts'
 import type { Fetch } from '../upstream.ts'
 
 /** What feeds the numbers, and what reads them. */
@@ -23,8 +24,39 @@ const BUCKETS_S = [0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 8, 10]
 /** A refused request's, or an event's, code where there is none. */
 const NO_CODE = 'none'
 
+/** What is read of a spool, each time that somebody reads the numbers. */
+const SPOOL: Readonly<Record<string, { help: string; of: (stats: Stats) => number }>> = {
+  events: { help: 'Events in the spool that wait or are on their way', of: ({ events }) => events },
+  contacts: { help: 'Contacts that these are of', of: ({ contacts }) => contacts },
+  dead_events: { help: 'Buried events; see: pristo-relay spool dead', of: ({ dead }) => dead },
+  bytes: { help: 'Bytes of JSON in the spool, buried events included', of: ({ bytes }) => bytes },
+  max_bytes: { help: 'The most that it keeps; beyond that events wait in the browsers', of: ({ maxBytes }) => maxBytes },
+  oldest_event_age_seconds: { help: 'How long the oldest event in the spool has waited; 0 where none waits', of: ({ oldestAt }) => (oldestAt === undefined ? 0 : Math.max(0, (Date.now() - oldestAt) / 1000)) },
+}
+
+/** Gauges of the spool, read together: at each reading the first one asks, and what cannot be read is NaN. */
+const addSpool = (spool: Pick<Spool, 'stats'>, registers: Registry[]): void => {
+  let reading: Promise<Stats | undefined> | undefined
+  const read = (): Promise<Stats | undefined> => {
+    reading ??= spool.stats().catch(() => undefined) // the worker has said why
+    void reading.then(() => (reading = undefined))
+    return reading
+  }
+  for (const [name, { help, of }] of Object.entries(SPOOL)) {
+    new Gauge({
+      name: `pristo_relay_spool_${name}`,
+      help,
+      registers,
+      async collect() {
+        const stats = await read()
+        this.set(stats ? of(stats) : NaN)
+      },
+    })
+  }
+}
+
 /** Metrics of one process; `version` is the package's, `isReady` what `/readyz` says. */
-export const createMetrics = ({ version, isReady }: { version: string; isReady: () => boolean }): Metrics => {
+export const createMetrics = ({ version, isReady, spool }: { version: string; isReady: () => boolean; spool?: Pick<Spool, 'stats'> | undefined }): Metrics => {
   const register = new Registry()
   const registers = [register]
   collectDefaultMetrics({ register })
@@ -45,7 +77,7 @@ export const createMetrics = ({ version, isReady }: { version: string; isReady: 
   const inFlight = new Gauge({ name: 'pristo_relay_requests_in_flight', help: 'Requests under way', registers })
   const events = new Counter({
     name: 'pristo_relay_events_total',
-    help: 'Answers about an event, by outcome and code; one that is kept comes again and counts again',
+    help: 'What became of an event at each try, by outcome and code: one that is kept comes again and counts again, and so does one that the spool accepted',
     labelNames: ['outcome', 'code'],
     registers,
   })
@@ -75,6 +107,8 @@ export const createMetrics = ({ version, isReady }: { version: string; isReady: 
       this.set(isReady() ? 1 : 0)
     },
   })
+
+  if (spool) addSpool(spool, registers)
 
   return {
     hooks: {

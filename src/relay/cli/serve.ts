@@ -8,6 +8,8 @@ import { explainFailure } from '../failure.ts'
 import type { Relay, RelayOptions } from '../index.ts'
 import type { serveRelay as ServeRelay } from '../node.ts'
 import { checkOptions } from '../options.ts'
+import type { openSpool as OpenSpool } from '../spool.ts'
+import { readSpool } from '../spool/env.ts'
 import { serveAdmin } from './admin.ts'
 import type { Command } from './command.ts'
 import { createLog, LEVELS, type Log } from './log.ts'
@@ -71,14 +73,16 @@ const listen = async <T>(server: Promise<T>, names?: { port: string; host: strin
   }
 }
 
-/** `serveRelay` is that of node.ts; `version` is the package's. */
-export const createServe = ({ serveRelay, version }: { serveRelay: typeof ServeRelay; version: string }): Command => ({
+/** `serveRelay` is that of node.ts, `openSpool` that of spool.ts; `version` is the package's. */
+export const createServe = ({ serveRelay, openSpool, version }: { serveRelay: typeof ServeRelay; openSpool: typeof OpenSpool; version: string }): Command => ({
   summary: 'serves the relay and the tag, until SIGTERM or SIGINT',
   about: [
     'Takes what the tag on your pages sends, on your own origin, and passes each event to Pristo with your key.',
     'Serves POST /pristo (the relay) and GET /pristo.js (the tag): let the proxy of your site pass these two on.',
     'A second port, which the public must not reach, has /healthz (200 while the process answers), /readyz (503 while the',
-    'API refuses your settings, and from the moment a stop began) and /metrics (Prometheus).',
+    'API refuses your settings, the spool does not empty, and from the moment a stop began) and /metrics (Prometheus).',
+    'With PRISTO_SPOOL=sqlite:PATH events are safe on your disk before the answer, 202, and are delivered from there, also when the',
+    'visitor never comes back and the API is down for a day. See: pristo-relay spool stats --help',
     'It logs one line per request to stdout, without personal data. A signal makes it finish what is in flight',
     '(20 s at the longest) and exit with 0; a second one ends it at once.',
   ],
@@ -91,28 +95,35 @@ export const createServe = ({ serveRelay, version }: { serveRelay: typeof ServeR
     'log-format': { value: '<format>', what: 'text or json', variable: 'PRISTO_LOG_FORMAT' },
     'log-level': { value: '<level>', what: LEVELS.join(', '), variable: 'PRISTO_LOG_LEVEL' },
   },
-  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.admin, ...NAMES.log],
-  examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay serve --port 8080'],
+  variables: [...NAMES.relay, ...NAMES.tokens, ...NAMES.spool, ...NAMES.admin, ...NAMES.log],
+  examples: ['PRISTO_API_KEY=… PRISTO_POPULATION_ID=… pristo-relay serve --port 8080', 'PRISTO_SPOOL=sqlite:/var/lib/pristo/spool.db pristo-relay serve'],
   run: async (_, terminal) => {
     const options = optionsFromEnv(terminal.env)
     const log = createLog({ write: terminal.out, format: readFormat(terminal.env, terminal.isTTY), level: readLevel(terminal.env), now: Date.now })
-    const readiness = createReadiness({ ask: createAsk(options), now: Date.now })
-    const metrics = createMetrics({ version, isReady: () => readiness.state().ready })
-    const admin = await listen(serveAdmin(readAdminPlace(terminal.env), readiness.state, metrics), ADMIN)
+    const settings = readSpool(terminal.env)
+    const spool = settings && (await openSpool(settings.place, { maxBytes: settings.maxBytes }))
+    const watched = spool && settings && { stats: spool.stats, maxAgeMs: settings.maxAgeMs }
+    const readiness = createReadiness({ ask: createAsk(options), spool: watched, now: Date.now })
+    const metrics = createMetrics({ version, isReady: () => readiness.state().ready, spool })
     try {
-      const relay = await listen(serveRelay({ ...options, ...watch(log, metrics, readiness) }))
-      const stop = onStop() // before it says that it is there: who waited for that may end it at once
-      readiness.started()
-      if (options.identity === 'page') log('warn', 'identity: page – the relay believes what the page says about its contact')
-      log('info', 'listening', { url: relay.url, admin: admin.url })
-      const signal = await stop
-      readiness.stopping()
-      log('info', 'stopping', { signal })
-      await relay.close()
-      log('info', 'stopped')
-      return 0
+      const admin = await listen(serveAdmin(readAdminPlace(terminal.env), readiness.state, metrics), ADMIN)
+      try {
+        const relay = await listen(serveRelay({ ...options, ...watch(log, metrics, readiness), spool, worker: { perSecond: settings?.perSecond } }))
+        const stop = onStop() // before it says that it is there: who waited for that may end it at once
+        readiness.started()
+        if (options.identity === 'page') log('warn', 'identity: page – the relay believes what the page says about its contact')
+        log('info', 'listening', { url: relay.url, admin: admin.url })
+        const signal = await stop
+        readiness.stopping()
+        log('info', 'stopping', { signal })
+        await relay.close()
+        log('info', 'stopped')
+        return 0
+      } finally {
+        await admin.close()
+      }
     } finally {
-      await admin.close()
+      await spool?.close()
     }
   },
 })

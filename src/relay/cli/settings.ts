@@ -42,11 +42,18 @@ const TOKENS: Readonly<Record<string, Variable>> = {
   PRISTO_IDENTITY_AUDIENCE: { fallback: 'PRISTO_POPULATION_ID', what: 'whom tokens are for' },
 }
 
+const SPOOL: Readonly<Record<string, Variable>> = {
+  PRISTO_SPOOL: { fallback: 'none', what: 'keeps events until Pristo has them: sqlite:PATH, or redis://HOST:PORT for several machines' },
+  PRISTO_SPOOL_MAX_BYTES: { fallback: '1073741824', what: 'the most that it keeps, bytes of JSON; then events wait in the browsers' },
+  PRISTO_SPOOL_RATE: { fallback: 'none', what: 'the most calls of the API a second' },
+  PRISTO_SPOOL_MAX_AGE: { fallback: '172800', what: 'seconds that its oldest event may wait until /readyz says no' },
+}
+
 /** All of them by name. */
-export const VARIABLES: Readonly<Record<string, Variable>> = { ...RELAY, ...ADMIN, ...LOG, ...TOKENS }
+export const VARIABLES: Readonly<Record<string, Variable>> = { ...RELAY, ...ADMIN, ...LOG, ...TOKENS, ...SPOOL }
 
 /** Names, by what they are of. */
-export const NAMES = { relay: Object.keys(RELAY), admin: Object.keys(ADMIN), log: Object.keys(LOG), tokens: Object.keys(TOKENS) }
+export const NAMES = { relay: Object.keys(RELAY), admin: Object.keys(ADMIN), log: Object.keys(LOG), tokens: Object.keys(TOKENS), spool: Object.keys(SPOOL) }
 
 type Env = Readonly<Record<string, string | undefined>>
 

@@ -3,7 +3,7 @@
  * Invariant: a promise resolves only after its transaction is on the disk (write-ahead log, `synchronous=FULL`); what is asked in one turn of the
  * event loop shares one transaction, and one that fails takes nothing of the others with it.
  */
-import { closeSync, openSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
 import { SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
@@ -12,6 +12,8 @@ import { SpoolError, type Claim, type Reason, type Selection, type Spool } from 
 export interface SpoolOptions {
   /** Most bytes of JSON that it keeps, buried events included; then `put` answers `full`. Default 1 GiB. */
   maxBytes?: number
+  /** Make the spool where there is none. Default true; with false it rejects. */
+  create?: boolean
   /** Milliseconds since 1970. Default `Date.now`. */
   now?: () => number
 }
@@ -64,8 +66,9 @@ const load = async (): Promise<Library> => {
 }
 
 /** A database in which nothing is lost with the power; rejects where the file is not sound. */
-const open = async (path: string): Promise<Database> => {
+const open = async (path: string, create: boolean): Promise<Database> => {
   const { DatabaseSync } = await load()
+  if (!create && !existsSync(path)) throw new SpoolError('is not there: no relay has made its file yet, or the path is another one')
   closeSync(openSync(path, 'a', MODE))
   const database = new DatabaseSync(path)
   try {
@@ -148,9 +151,9 @@ const createTransactions = (database: Database, check: () => void) => {
  * Opens a spool in a file, which is made where there is none (its folder must exist); several processes of one machine may share it.
  * Rejects with one line where there is no SQLite, or where the file cannot be used or is damaged.
  */
-export const openSqliteSpool = async (path: string, { maxBytes, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
+export const openSqliteSpool = async (path: string, { maxBytes, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
   try {
-    const database = await open(path)
+    const database = await open(path, create)
     const { ino, dev } = statSync(path)
     // SQLite would go on writing into a file that no name leads to any more.
     const check = (): void => {

@@ -18,6 +18,9 @@ const MAX_WAIT_MS = 10 * 60 * 1000
 /** Between two looks into a spool that had nothing due: other relays put events there as well. */
 const LOOK_MS = 1_000
 
+/** How much of a rate may be made up for: a timer is late by some milliseconds, which would slow a high rate down. */
+const SLACK_MS = 50
+
 /** Events on their way at once. Each is another contact's. */
 const CONCURRENCY = 16
 
@@ -64,7 +67,7 @@ const createPace = (perSecond: number | undefined, now: () => number) => {
     waitMs: (): number => Math.max(0, nextAt - now()),
     /** One goes. */
     take: (): void => {
-      nextAt = Math.max(nextAt, now() - stepMs) + stepMs
+      nextAt = Math.max(nextAt, now() - SLACK_MS) + stepMs
     },
     pause: (seconds: number): void => {
       nextAt = Math.max(nextAt, now() + seconds * 1000)

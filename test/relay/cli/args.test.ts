@@ -8,14 +8,17 @@ import { describeCommand, describeProgram } from '../../../src/relay/cli/help.ts
 import { createServe } from '../../../src/relay/cli/serve.ts'
 import { VARIABLES } from '../../../src/relay/cli/settings.ts'
 import { createSign } from '../../../src/relay/cli/sign.ts'
+import { createSpoolCommands } from '../../../src/relay/cli/spool.ts'
 import { serveRelay } from '../../../src/relay/node.ts'
+import { openSpool } from '../../../src/relay/spool.ts'
 import { KEY } from '../harness.ts'
 
 const commands = {
-  serve: createServe({ serveRelay, version: '1' }),
+  serve: createServe({ serveRelay, openSpool, version: '1' }),
   check: createCheck(fetch),
   sign: createSign(Date.now),
   health: createHealth(fetch),
+  ...createSpoolCommands(openSpool),
 }
 const { flags } = commands.serve
 const parse = (...words: string[]) => parseFlags('serve', { flags }, words)
@@ -72,7 +75,7 @@ describe('--help', () => {
   })
 
   it('leaves out no variable that the code reads', () => {
-    const code = ['env', 'cli/serve', 'cli/settings', 'cli/sign'].map((room) => readFileSync(`src/relay/${room}.ts`, 'utf8')).join('\n')
+    const code = ['env', 'spool/env', 'cli/serve', 'cli/settings', 'cli/sign'].map((room) => readFileSync(`src/relay/${room}.ts`, 'utf8')).join('\n')
     const read = new Set([...code.matchAll(/'(PRISTO_[A-Z_]+|PORT|HOST)'/g)].map(([, name]) => name))
     expect([...read].sort()).toEqual(Object.keys(VARIABLES).sort())
     const shown = new Set(Object.values(commands).flatMap(({ variables }) => variables))

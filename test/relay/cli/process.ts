@@ -29,7 +29,7 @@ export const buildCommand = async () => {
   writeFileSync(join(root, 'package.json'), '{ "version": "1.2.3", "type": "module" }')
   // Not the real one: to make it small takes a second or two, and boundaries.test.ts has it.
   writeFileSync(join(root, 'dist', 'relay', 'tag.js'), `export const tag = ${JSON.stringify(tag)}`)
-  const needed = bundles.filter(({ out }) => /relay\/(index|node|cli)\.js$/.test(out))
+  const needed = bundles.filter(({ out }) => /relay\/(index|node|spool|cli)\.js$/.test(out))
   for (const one of needed) {
     const { files } = await bundle(one)
     for (const { path, contents } of files) writeFileSync(join(root, 'dist', 'relay', path.split('/').at(-1) ?? ''), contents)

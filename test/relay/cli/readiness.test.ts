@@ -78,3 +78,23 @@ it('asks again after a clock that was set back', async () => {
   await settle()
   expect(asked.length).toBe(2)
 })
+
+it('is not ready while the oldest event in the spool is too old, or the spool cannot be read, and looks every 10 s', async () => {
+  let nowMs = 1_000_000
+  const stats = [{ oldestAt: 1_000_000 - 60_001 }, undefined, { oldestAt: 1_020_000 - 60_000 }, { oldestAt: undefined }]
+  let looks = 0
+  const look = async () => stats[looks++] ?? Promise.reject(new Error('disk'))
+  const readiness = createReadiness({ ask: () => Promise.resolve(true), spool: { stats: look, maxAgeMs: 60_000 }, now: () => nowMs })
+  readiness.started()
+  const states = []
+  for (const _ of stats) {
+    await settle()
+    const state = readiness.state()
+    states.push(state.ready || state.reason)
+    expect(readiness.state()).toEqual(state)
+    nowMs += 10_000
+    readiness.state()
+  }
+  expect(states).toEqual(['spool_old', 'spool_failed', true, true])
+  expect(looks).toBe(5)
+})

@@ -1,7 +1,9 @@
 // @vitest-environment node
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { startPristoApi, type PristoApi } from '../../support/pristo-api.ts'
 import { CANARY_EMAIL, KEY, makeBatch, makeEvent, uuid } from '../harness.ts'
@@ -21,8 +23,8 @@ interface Service {
   admin: string
 }
 
-const serve = async (baseUrl = api.url): Promise<Service> => {
-  const env = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PRISTO_BASE_URL: baseUrl, PORT: '0' }
+const serve = async (baseUrl = api.url, over: Record<string, string> = {}): Promise<Service> => {
+  const env = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PRISTO_BASE_URL: baseUrl, PORT: '0', ...over }
   const run = command.run(['serve', '--admin-port', '0', '--log-level=debug'], env)
   const { url, admin } = await run.line(({ message }) => message === 'listening')
   return { run, url: String(url), admin: String(admin) }
@@ -277,10 +279,56 @@ describe('pristo-relay', () => {
       '',
       '',
       '[pristo] http://127.0.0.1:1/healthz: no answer; a relay that is alive answers 200\n',
-      '[pristo] command: got server; allowed are serve, check, sign, health, --help and --version\n',
+      '[pristo] command: got server; allowed are serve, check, sign, health, spool stats, spool dead, spool replay, spool drop, --help and --version\n',
       '[pristo] flag: got --fix; allowed for check are --help\n',
       "[pristo] --contact: got nothing; allowed is the contact's id\n",
       expect.stringContaining('pristo-relay <command>'),
     ])
+  })
+})
+
+describe('pristo-relay serve with a spool', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pristo-serve-spool-'))
+  const env = { PRISTO_SPOOL: `sqlite:${join(folder, 'spool.db')}` }
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const stats = async () => JSON.parse((await command.run(['spool', 'stats', '--format', 'json'], env).ended).out)
+
+  it('answers 202 while the API is down, keeps the events over its own end, and delivers them in order once it is back', async () => {
+    api.fail({ status: 503 })
+    const first = await serve(api.url, env)
+    const answer = await post(first.url, [makeEvent(1), makeEvent(2)])
+    expect([answer.status, (await answer.json()).results.map(({ outcome }: { outcome: string }) => outcome)]).toEqual([202, ['stored', 'stored']])
+    await vi.waitFor(() => expect(api.calls().length).toBeGreaterThan(0), { timeout: 5_000 })
+    const metrics = (await ask('/metrics', first.admin)).text
+    for (const line of ['pristo_relay_spool_events 2', 'pristo_relay_spool_contacts 1', 'pristo_relay_spool_dead_events 0', 'pristo_relay_events_total{outcome="accepted",code="none"} 2'])
+      expect(metrics.split('\n')).toContain(line)
+    expect(metrics).toMatch(/^pristo_relay_spool_oldest_event_age_seconds [\d.]+$/m)
+    first.run.kill('SIGTERM')
+    expect((await first.run.ended).code).toBe(0)
+    expect(await stats()).toMatchObject({ events: 2, dead: 0 })
+    api.clear()
+    const second = await serve(api.url, env)
+    await vi.waitFor(() => expect(api.events().map(({ requestId }) => requestId)).toEqual([uuid(1), uuid(2)]), { timeout: 20_000 })
+    await vi.waitFor(async () => expect(await stats()).toMatchObject({ events: 0, dead: 0 }), { timeout: 5_000 })
+    expect(second.run.said()).not.toContain(CANARY_EMAIL)
+    second.run.kill('SIGTERM')
+    await second.run.ended
+  }, 40_000)
+
+  it('is not ready once its oldest event is too old', async () => {
+    api.fail({ status: 503 })
+    const { run, url, admin } = await serve(api.url, { ...env, PRISTO_SPOOL_MAX_AGE: '1' })
+    await post(url, [makeEvent(3)])
+    await vi.waitFor(async () => expect(await ask('/readyz', admin)).toMatchObject({ status: 503, text: expect.stringContaining('spool_old') }), { timeout: 20_000 })
+    run.kill('SIGTERM')
+    await run.ended
+  }, 30_000)
+
+  it.each([
+    [{ PRISTO_SPOOL: 'spool.db' }, '[pristo] PRISTO_SPOOL: got a string of 8 characters; allowed is sqlite:PATH, redis://HOST:PORT/DB or rediss://…'],
+    [{ PRISTO_SPOOL: 'sqlite:/nowhere/spool.db' }, '[pristo] the spool cannot open its file: the folder must exist and be writable'],
+  ])('ends with one line where the spool cannot be used: %j', async (wrong, line) => {
+    const { code, err } = await command.run(['serve', '--admin-port', '0'], { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PORT: '0', ...wrong }).ended
+    expect([code, err.trim()]).toEqual([1, line])
   })
 })
