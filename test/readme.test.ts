@@ -1,12 +1,12 @@
 // @vitest-environment node
 /** What the README shows runs, and what it says of numbers and files is so. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import * as esbuild from 'esbuild'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { bundles } from '../build.mjs'
 import { MAX_EVENTS } from '../src/contract.ts'
 import { FULL_BYTES } from '../src/holding.ts'
@@ -28,12 +28,12 @@ const block = (word: string): string => {
 }
 
 /** Runs a block as a module of its own, with the package's source for the package. */
-const load = async (word: string): Promise<Record<string, unknown>> => {
-  const folder = mkdtempSync(join(tmpdir(), 'pristo-readme-'))
+const load = async (word: string, folder = mkdtempSync(join(tmpdir(), 'pristo-readme-'))): Promise<Record<string, unknown>> => {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: block(word), resolveDir: root, loader: 'js' },
     alias: {
       'pristo/relay/front': join(root, 'src/relay/front.ts'),
+      'pristo/relay/spool': join(root, 'src/relay/spool.ts'),
       'pristo/relay/tag': join(root, 'src/relay/tag.ts'),
       'pristo/relay': join(root, 'src/relay/index.ts'),
     },
@@ -41,6 +41,7 @@ const load = async (word: string): Promise<Record<string, unknown>> => {
     bundle: true,
     format: 'esm',
     platform: 'node',
+    external: ['@photostructure/sqlite', '@redis/client'],
     write: false,
   })
   const path = join(folder, `${word}.mjs`)
@@ -120,6 +121,20 @@ it('shows how the relay is mounted by lines of the templates', () => {
   const rows = [...readme.matchAll(/^\| .* \| `(.*)` \| \[.*?\]\((demo\/relays\/.*?)\)/gm)]
   expect(rows.length).toBe(7)
   for (const [, line = '', template = ''] of rows) expect(readFileSync(join(root, template), 'utf8')).toContain(line)
+})
+
+it('the relay with a spool answers 202 and delivers', async () => {
+  const folder = mkdtempSync(join(root, 'node_modules/.readme-spool-')) // the block finds its library from here
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const api = await startApi()
+  const { startRelay } = (await load('spool', folder)) as {
+    startRelay(options: RelayOptions, place: string): Promise<{ relay: Relay; close(): Promise<void> }>
+  }
+  const options = { apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity: 'page' } as const
+  const { relay, close } = await startRelay(options, `sqlite:${join(folder, 'spool.db')}`)
+  expect((await relay(post('u_42'))).status).toBe(202)
+  await vi.waitFor(() => expect(api.events()).toHaveLength(1), { timeout: 5_000 })
+  await close()
 })
 
 it('shows limiters of the site’s own', async () => {

@@ -96,7 +96,9 @@ export interface Spool {
   retry(claim: Claim, delayMs: number): Promise<boolean>
   /** It will never be stored: the next one of the contact is due. */
   bury(claim: Claim, reason: Reason): Promise<boolean>
+  /** What is in it, at a cost that does not grow with it. */
   stats(): Promise<Stats>
+  /** What an operator does with buried events. */
   dead: DeadEvents
   /** Ends its use by this process. */
   close(): Promise<void>
