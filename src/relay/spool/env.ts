@@ -22,16 +22,14 @@ const MAX_AGE_S = 2 * 24 * 3600
 
 const PLACES = 'sqlite:PATH, redis://HOST:PORT/DB or rediss://…'
 
-type Env = Readonly<Record<string, string | undefined>>
-
-const readNumber = <T>(env: Env, name: string, fallback: T): number | T => {
+const readNumber = <T>(env: Readonly<Record<string, string | undefined>>, name: string, fallback: T): number | T => {
   const given = env[name]?.trim()
   if (!given) return fallback
   return /^[1-9]\d{0,14}$/.test(given) ? Number(given) : fail(name, given, 'a whole number from 1')
 }
 
 /** `PRISTO_SPOOL`, `PRISTO_SPOOL_MAX_BYTES`, `PRISTO_SPOOL_RATE` and `PRISTO_SPOOL_MAX_AGE` (seconds); undefined where the first is absent. Throws a TypeError of one line. */
-export const readSpool = (env: Env): SpoolSettings | undefined => {
+export const readSpool = (env: Readonly<Record<string, string | undefined>>): SpoolSettings | undefined => {
   const place = env['PRISTO_SPOOL']?.trim()
   const settings = {
     maxBytes: readNumber(env, 'PRISTO_SPOOL_MAX_BYTES', MAX_BYTES),
