@@ -16,6 +16,7 @@ import { join, resolve } from 'node:path'
  * @property {string[]} cmd
  * @property {string[]} healthcheck the command alone
  * @property {string} user
+ * @property {string} volume
  * @property {string[]} expose
  * @property {string} stopSignal
  * @property {string} from what the stage is built on
@@ -49,7 +50,7 @@ export const rehearse = ({ file, folder, copyContext, instead }) => {
   const begin = (from, name) => {
     const root = join(folder, name)
     mkdirSync(root)
-    return { root, cwd: root, env: {}, entrypoint: [], cmd: [], healthcheck: [], user: 'root', expose: [], stopSignal: 'SIGTERM', from }
+    return { root, cwd: root, env: {}, entrypoint: [], cmd: [], healthcheck: [], user: 'root', volume: '', expose: [], stopSignal: 'SIGTERM', from }
   }
 
   /** @param {Image} image @param {string} path */
@@ -87,6 +88,7 @@ export const rehearse = ({ file, folder, copyContext, instead }) => {
     else if (instruction === 'RUN') run(image, rest)
     else if (instruction === 'ENV') for (const [, name = '', value = ''] of rest.matchAll(/(\w+)=(\S+)/g)) image.env[name] = value
     else if (instruction === 'USER') image.user = rest
+    else if (instruction === 'VOLUME') image.volume = rest
     else if (instruction === 'EXPOSE') image.expose = rest.split(' ')
     else if (instruction === 'STOPSIGNAL') image.stopSignal = rest
     else if (instruction === 'HEALTHCHECK') image.healthcheck = JSON.parse(rest.slice(rest.indexOf('[')))

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -72,13 +73,26 @@ const env = {
   PRISTO_ADMIN_HOST: '127.0.0.1',
 }
 
+/** Its path is one of this machine, not of the stage's folder. */
+const MAKE_VOLUME = 'mkdir /var/lib/pristo && chown node /var/lib/pristo'
+
+/**
+ * A Node that has SQLite, out of the registry where this one has none: beside the project, since a package with a bin of this name would
+ * take the place of `node` in every script of it.
+ */
+const provideModernNode = () => {
+  if (isBuiltin('node:sqlite')) return process.execPath
+  execFileSync('npm', ['install', '--prefix', join(folder, 'node'), '--ignore-scripts', '--no-audit', '--no-fund', '--silent', `node-${process.platform}-${process.arch}@22.23.3`])
+  return join(folder, `node/node_modules/node-${process.platform}-${process.arch}/bin/node`)
+}
+
 /** The steps of the Dockerfile; what `npm test` has done already is not done again. */
 const image = rehearse({
   file: 'demo/relays/Dockerfile',
   folder: mkdtempSync(join(folder, 'stages-')),
   copyContext: (target) =>
     [...manifest.files, 'package.json', 'README.md', 'LICENSE'].forEach((name) => cpSync(name, join(target, name), { recursive: true })),
-  instead: { 'npm ci --no-audit --no-fund': 'true', 'npm pack': 'npm pack --ignore-scripts --prefer-offline' },
+  instead: { [MAKE_VOLUME]: 'true', 'npm ci --no-audit --no-fund': 'true', 'npm pack': 'npm pack --ignore-scripts --prefer-offline' },
 })
 
 /**
@@ -123,7 +137,7 @@ const tests = {
   'the licence of each package whose code is inside ours comes with it': () => {
     const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'))
     const licences = readFileSync(join(image.cwd, 'node_modules/pristo/dist/LICENSES.txt'), 'utf8')
-    const maps = ['index.js', 'relay/index.js', 'relay/node.js', 'relay/cli.js'].map((name) => readFileSync(`dist/${name}.map`, 'utf8'))
+    const maps = ['index.js', 'relay/index.js', 'relay/node.js', 'relay/spool.js', 'relay/cli.js'].map((name) => readFileSync(`dist/${name}.map`, 'utf8'))
     const names = Object.keys(packages).flatMap((path) => (maps.some((map) => map.includes(`/${path}/`)) ? [path.replace('node_modules/', '')] : []))
     assert(names.includes('zod') && names.includes('idb-keyval'))
     for (const name of names) assert.match(licences, RegExp(`^${name}\n`, 'm'))
@@ -150,8 +164,24 @@ const tests = {
     stop(/** @type {NodeJS.Signals} */ (image.stopSignal))
     assert.equal(await ended, 0)
   },
+  'with PRISTO_SPOOL events are kept on disk by a Node that has SQLite, with nothing else installed; one that has none says what to install': async () => {
+    const spool = { ...env, PRISTO_SPOOL: `sqlite:${join(folder, 'spool.db')}` }
+    const command = join(image.cwd, 'node_modules/pristo/dist/relay/cli.js')
+    const modern = provideModernNode()
+    if (modern !== process.execPath) {
+      const { status, stderr } = spawnSync(process.execPath, [command, 'serve'], { cwd: image.cwd, env: spool, encoding: 'utf8' })
+      assert.deepEqual([status, stderr.includes('npm install @photostructure/sqlite')], [1, true])
+    }
+    const before = api.events().length
+    const { where, stop, ended } = await start([modern, command, 'serve'], { cwd: image.cwd, env: spool })
+    assert.equal(await post(where.url, '01a20b0b-0b3f-7000-8000-bf1706469287'), 202)
+    while (api.events().length === before) await new Promise((resolve) => setTimeout(resolve, 50))
+    stop('SIGTERM')
+    assert.equal(await ended, 0)
+  },
   'the image is no root, and names the ports that the command has by default': () => {
     assert.equal(image.user, 'node')
+    assert(MAKE_VOLUME.endsWith(` ${image.volume}`), image.volume)
     const help = execFileSync(join(image.cwd, image.entrypoint[0] ?? ''), ['serve', '--help'], { env, encoding: 'utf8' })
     const ports = [...help.matchAll(/^  (?:PORT|PRISTO_ADMIN_PORT) .*\(default: (\d+)\)$/gm)].map(([, port]) => port)
     assert.deepEqual(image.expose, ports)

@@ -11,6 +11,9 @@ export const LEASE_MS = 15_000
 /** How long an event that has left is still known by its id, so that the same one is not taken twice. */
 export const SEEN_MS = 48 * 3600 * 1000
 
+/** Nothing waits longer than this (an hour of `Retry-After` is the longest): a time beyond it was set by a clock that was wrong. */
+export const MAX_WAIT_MS = 2 * 3600 * 1000
+
 /** What is kept at most, buried events included, in bytes of JSON. At 400 bytes an event 2.7 million of them. */
 export const MAX_BYTES = 2 ** 30
 
@@ -105,8 +108,11 @@ export interface Spool {
 }
 
 /** The event as it leaves: where a buried event could not bring its contact's details to Pristo, the next one does, as the browser would. */
-export const withDetails = (event: PristoEvent, details: Contact | undefined): PristoEvent =>
-  details ? { ...event, contact: { ...details, ...event.contact } } : event
+export const withDetails = (event: PristoEvent, details: Contact | undefined): PristoEvent => {
+  if (!details) return event
+  const fields = { ...details.customFields, ...event.contact.customFields }
+  return { ...event, contact: { ...details, ...event.contact, ...(Object.keys(fields).length && { customFields: fields }) } }
+}
 
 /** The details that are lost with a buried event, unless the next one brings them. */
 export const detailsOf = ({ contact }: PristoEvent): Contact | undefined => (Object.keys(contact).length > 1 ? contact : undefined)

@@ -9,6 +9,7 @@ import {
   FORGET_AT_ONCE,
   LEASE_MS,
   MAX_BYTES,
+  MAX_WAIT_MS,
   SEEN_MS,
   SpoolError,
   withDetails,
@@ -164,7 +165,8 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     claim: (most: number): Claim[] => {
       const at = now()
       const due = query('select contact, attempts from lanes where due_at <= ? order by due_at limit ?', at, most)
-      return due.flatMap((lane) => claimLane(String(lane['contact']), number(lane, 'attempts'), at) ?? [])
+      const astray = due.length < most ? query('select contact, attempts from lanes where due_at > ? limit ?', at + MAX_WAIT_MS, most - due.length) : []
+      return [...due, ...astray].flatMap((lane) => claimLane(String(lane['contact']), number(lane, 'attempts'), at) ?? [])
     },
 
     settle: (claim: Claim): boolean => {

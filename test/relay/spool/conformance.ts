@@ -205,6 +205,16 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       expect((await spool.stats()).events).toBe(1)
     })
 
+    test('does not wait for a time that a wrong clock has set', async () => {
+      const spool = await setUp()
+      await spool.put([eventOf(1, 'a')])
+      at -= 10 * 86_400_000
+      const claim = await claimOne(spool)
+      expect(await spool.claim(1)).toEqual([])
+      await spool.settle(claim)
+      expect((await spool.stats()).events).toBe(0)
+    })
+
     test('never gives two handles the same event', async () => {
       const one = await setUp()
       const two = await again()
@@ -257,14 +267,14 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
 
     test('brings the details of a contact with the next event, where the event that had them was buried', async () => {
       const spool = await setUp()
-      const details = { id: 'a', email: 'a@b.co', name: 'Ann' }
-      await spool.put([eventOf(1, 'a', { contact: details }), eventOf(2, 'a'), eventOf(3, 'a', { contact: { id: 'a', name: 'Anna' } }), eventOf(4, 'a'), eventOf(5, 'b')])
+      const details = { id: 'a', email: 'a@b.co', name: 'Ann', customFields: { plan: 'pro', source: 'ad' } }
+      await spool.put([eventOf(1, 'a', { contact: details }), eventOf(2, 'a'), eventOf(3, 'a', { contact: { id: 'a', name: 'Anna', customFields: { plan: 'free' } } }), eventOf(4, 'a'), eventOf(5, 'b')])
       await spool.bury((await spool.claim(5)).find(({ event }) => event.contact.id === 'a')!, { code: 'invalid_event' })
       const second = await claimOne(spool)
       expect(second.event).toEqual(eventOf(2, 'a', { contact: details }))
       await spool.bury(second, { code: 'invalid_event' })
       const third = await claimOne(spool)
-      expect(third.event.contact).toEqual({ ...details, name: 'Anna' })
+      expect(third.event.contact).toEqual({ ...details, name: 'Anna', customFields: { plan: 'free', source: 'ad' } })
       await spool.settle(third)
       expect((await claimOne(spool)).event.contact).toEqual({ id: 'a' })
     })
