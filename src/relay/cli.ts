@@ -25,7 +25,7 @@ const version = readVersion()
 
 const commands: Readonly<Record<string, Command>> = {
   serve: createServe({ serveRelay, openSpool, version }),
-  check: createCheck((url, init) => fetch(url, init)),
+  check: createCheck((url, init) => fetch(url, init), openSpool),
   sign: createSign(Date.now),
   health: createHealth((url, init) => fetch(url, init)),
   ...createSpoolCommands(openSpool),

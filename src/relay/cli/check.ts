@@ -3,9 +3,10 @@
  * Invariant: nothing is stored anywhere, and of what variables hold a line shows origins alone; keys are called first and second.
  */
 import { optionsFromEnv, type Place } from '../env.ts'
-import { readSpool } from '../spool/env.ts'
 import type { RelayOptions } from '../index.ts'
 import { checkOptions } from '../options.ts'
+import type { openSpool as OpenSpool } from '../spool.ts'
+import { readSpool } from '../spool/env.ts'
 import type { Fetch } from '../upstream.ts'
 import type { Command } from './command.ts'
 import { judgeClock, judgeKeys, type Finding } from './findings.ts'
@@ -89,8 +90,25 @@ const askApi = async (fetch: Fetch, options: RelayOptions): Promise<Finding[]> =
   return [...judgeKeys(answers.map(({ verdict }) => verdict)), ...answers.slice(0, 1).flatMap(judgeClock)]
 }
 
-/** The command; `fetch` is the runtime's own. */
-export const createCheck = (fetch: Fetch): Command => ({
+/** Opens the spool where there is one, and makes none. */
+const lookAtSpool = async (env: Env, openSpool: typeof OpenSpool): Promise<Finding[]> => {
+  const settings = readSpool(env)
+  if (!settings) return []
+  try {
+    const spool = await openSpool(settings.place, { maxBytes: settings.maxBytes, create: false })
+    const { events, dead } = await spool.stats()
+    await spool.close()
+    const found: Finding = { level: 'ok', what: `PRISTO_SPOOL: ${events} events wait` }
+    return [found, ...(dead ? [{ level: 'warning', what: `PRISTO_SPOOL: ${dead} events are buried – see why: pristo-relay spool dead` } as const] : [])]
+  } catch (error) {
+    // By its name: the command's bundle and the spool's have a class each.
+    if (error instanceof Error && error.name === 'NoSpoolError') return [{ level: 'ok', what: 'PRISTO_SPOOL: there is none yet, the first start makes it' }]
+    return [{ level: 'error', what: `PRISTO_SPOOL: ${messageOf(error)}` }]
+  }
+}
+
+/** The command; `fetch` is the runtime's own, `openSpool` that of spool.ts. */
+export const createCheck = (fetch: Fetch, openSpool: typeof OpenSpool): Command => ({
   summary: 'says whether the settings are sound and the key works',
   about: [
     'Reads the same environment as serve, and tries each key with an empty event, which the API can only refuse:',
@@ -108,7 +126,7 @@ export const createCheck = (fetch: Fetch): Command => ({
     const options = optionsFromEnv(env)
     const sound: Finding = { level: 'ok', what: 'settings: all can be used' }
     const clash = findClash(env, options)
-    const found = [...(clash.length ? clash : [sound]), ...findDoubts(env, options), ...(await askApi(fetch, options))]
+    const found = [...(clash.length ? clash : [sound]), ...findDoubts(env, options), ...(await lookAtSpool(env, openSpool)), ...(await askApi(fetch, options))]
     found.forEach(say)
     return found.some(({ level }) => level === 'error') ? 1 : 0
   },

@@ -125,3 +125,11 @@ export class SpoolError extends Error {
     this.name = 'SpoolError'
   }
 }
+
+/** There is no spool at this place, and none was to be made. */
+export class NoSpoolError extends SpoolError {
+  constructor() {
+    super('is not there: no relay has made it yet, or the place is another one')
+    this.name = 'NoSpoolError'
+  }
+}

@@ -6,7 +6,7 @@
 import { closeSync, existsSync, openSync, statSync } from 'node:fs'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
-import { SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
+import { NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
 
 /** Options of a spool. */
 export interface SpoolOptions {
@@ -68,7 +68,7 @@ const load = async (): Promise<Library> => {
 /** A database in which nothing is lost with the power; rejects where the file is not sound. */
 const open = async (path: string, create: boolean): Promise<Database> => {
   const { DatabaseSync } = await load()
-  if (!create && !existsSync(path)) throw new SpoolError('is not there: no relay has made its file yet, or the path is another one')
+  if (!create && !existsSync(path)) throw new NoSpoolError()
   closeSync(openSync(path, 'a', MODE))
   const database = new DatabaseSync(path)
   try {

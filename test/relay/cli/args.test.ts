@@ -15,7 +15,7 @@ import { KEY } from '../harness.ts'
 
 const commands = {
   serve: createServe({ serveRelay, openSpool, version: '1' }),
-  check: createCheck(fetch),
+  check: createCheck(fetch, openSpool),
   sign: createSign(Date.now),
   health: createHealth(fetch),
   ...createSpoolCommands(openSpool),

@@ -1,9 +1,13 @@
 // @vitest-environment node
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { createCheck } from '../../../src/relay/cli/check.ts'
+import { openSpool } from '../../../src/relay/spool.ts'
 import { startPristoApi, type PristoApi } from '../../support/pristo-api.ts'
-import { KEY, OLD_KEY, POPULATION } from '../harness.ts'
+import { KEY, makeEvent, OLD_KEY, POPULATION } from '../harness.ts'
 import { runIn } from './terminal.ts'
 
 let api: PristoApi
@@ -17,7 +21,7 @@ afterAll(() => api.close())
 
 /** Lines by level, without what is told about every sound start here. */
 const check = async (env: Record<string, string> = {}, fetched: typeof fetch = fetch) => {
-  const { code, out, err } = await runIn(createCheck(fetched), { ...sound, ...env })
+  const { code, out, err } = await runIn(createCheck(fetched, openSpool), { ...sound, ...env })
   expect(err).toEqual([])
   for (const secret of [KEY, OLD_KEY, 'sk_live_canary']) expect(out.join('\n')).not.toContain(secret)
   const of = (level: string) => out.filter((line) => line.startsWith(`${level} `)).map((line) => line.slice(9))
@@ -39,6 +43,24 @@ describe('pristo-relay check', () => {
     ])
     expect(api.calls()).toMatchObject([{ method: 'POST', body: {}, status: 400 }])
     expect(api.events()).toEqual([])
+  })
+
+  it('looks into the spool, and makes none', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pristo-check-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const env = { PRISTO_SPOOL: `sqlite:${join(folder, 'spool.db')}` }
+    expect((await check(env)).ok).toContain('PRISTO_SPOOL: there is none yet, the first start makes it')
+    const spool = await openSpool(env.PRISTO_SPOOL)
+    await spool.put([makeEvent(1), makeEvent(2)])
+    for (const claim of await spool.claim(1)) await spool.bury(claim, { code: 'expired' })
+    expect(await check(env)).toMatchObject({
+      code: 0,
+      ok: expect.arrayContaining(['PRISTO_SPOOL: 1 events wait']),
+      warnings: ['PRISTO_SPOOL: 1 events are buried – see why: pristo-relay spool dead'],
+    })
+    await spool.close()
+    expect(await check({ PRISTO_SPOOL: `sqlite:${folder}` })).toMatchObject({ code: 1, errors: ['PRISTO_SPOOL: the spool cannot open its file: it is a folder'] })
+    expect(await check({ PRISTO_SPOOL: 'spool.db' })).toMatchObject({ code: 1, errors: ['PRISTO_SPOOL: got a string of 8 characters; allowed is sqlite:PATH, redis://HOST:PORT/DB or rediss://…'] })
   })
 
   it('names every setting that cannot be used, not the first alone, and then asks nobody', async () => {

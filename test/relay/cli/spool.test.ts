@@ -69,7 +69,7 @@ it.each([
 
 it('makes no spool where there is none, and says so', async () => {
   const path = join(folder, 'other.db')
-  await expect(type('stats', {}, { PRISTO_SPOOL: `sqlite:${path}` })).rejects.toThrow('[pristo] the spool is not there: no relay has made its file yet, or the path is another one')
+  await expect(type('stats', {}, { PRISTO_SPOOL: `sqlite:${path}` })).rejects.toThrow('[pristo] the spool is not there: no relay has made it yet, or the place is another one')
   expect(existsSync(path)).toBe(false)
   await expect(type('stats', {}, {})).rejects.toThrow('[pristo] PRISTO_SPOOL: got nothing; allowed is the place that the relay has, such as sqlite:/var/lib/pristo/spool.db')
 })
