@@ -49,8 +49,14 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
 
 const utf8 = new TextEncoder()
 
+/**
+ * A contact as the columns have it. An id may be any text, and what a binding makes of a NUL or of half a surrogate pair differs: read back as
+ * another text, it would be a lane without events, which is due for ever and before all others. JSON escapes both.
+ */
+const laneOf = ({ id }: Contact): string => JSON.stringify(id)
+
 /** Without the contact, anybody could keep a stranger's event away by its id. UUIDs have a fixed length, so no two of these make one text. */
-const keyOf = ({ id, contact }: PristoEvent): string => `${id.toLowerCase()} ${contact.id}`
+const keyOf = ({ id, contact }: PristoEvent): string => `${id.toLowerCase()} ${laneOf(contact)}`
 
 /** How many ids a statement takes at the most: SQLite's own limit is far above. */
 const IDS_AT_ONCE = 100
@@ -86,7 +92,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
   const totals = (): Record<string, unknown> => first('select * from totals') ?? {}
 
   /** Whether the claim is still its holder's. */
-  const isHeld = ({ event, fence }: Claim): boolean => first('select 1 from lanes where contact = ? and fence = ?', event.contact.id, fence) !== undefined
+  const isHeld = ({ event, fence }: Claim): boolean => first('select 1 from lanes where contact = ? and fence = ?', laneOf(event.contact), fence) !== undefined
 
   /** Adds to the lane of a contact: it is due at once where it is new, else when it was. */
   const openLane = (contact: string, at: number): void => {
@@ -96,7 +102,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
 
   /** The first event of a lane is gone: the next one is due, or the lane is over. */
   const advance = ({ event, seq }: Claim, bytes: number): void => {
-    const contact = event.contact.id
+    const contact = laneOf(event.contact)
     query('delete from events where seq = ?', seq)
     query('update totals set events = events - 1, bytes = bytes - ?', bytes)
     if (first('select 1 from events where contact = ? limit 1', contact)) {
@@ -141,9 +147,9 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
   }
 
   const insert = (event: PristoEvent, body: string, bytes: number, at: number): void => {
-    query('insert into events (key, contact, body, bytes, accepted_at) values (?, ?, ?, ?, ?)', keyOf(event), event.contact.id, body, bytes, at)
+    query('insert into events (key, contact, body, bytes, accepted_at) values (?, ?, ?, ?, ?)', keyOf(event), laneOf(event.contact), body, bytes, at)
     query('update totals set events = events + 1, bytes = bytes + ?', bytes)
-    openLane(event.contact.id, at)
+    openLane(laneOf(event.contact), at)
   }
 
   return {
@@ -173,14 +179,14 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
       if (!isHeld(claim)) return false
       const row = first('select key, bytes from events where seq = ?', claim.seq) ?? {}
       query('insert or replace into seen values (?, ?)', String(row['key']), now() + SEEN_MS)
-      query('delete from details where contact = ?', claim.event.contact.id)
+      query('delete from details where contact = ?', laneOf(claim.event.contact))
       advance(claim, number(row, 'bytes'))
       return true
     },
 
     retry: (claim: Claim, delayMs: number): boolean => {
       if (!isHeld(claim)) return false
-      query('update lanes set due_at = ?, attempts = attempts + 1, fence = 0 where contact = ?', now() + delayMs, claim.event.contact.id)
+      query('update lanes set due_at = ?, attempts = attempts + 1, fence = 0 where contact = ?', now() + delayMs, laneOf(claim.event.contact))
       return true
     },
 
@@ -194,7 +200,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
         ...[String(row['key']), String(row['body']), bytes, JSON.stringify(reason), number(row, 'accepted_at'), at],
       )
       const details = detailsOf(claim.event)
-      if (details) query('insert or replace into details values (?, ?, ?)', details.id, JSON.stringify(details), at + SEEN_MS)
+      if (details) query('insert or replace into details values (?, ?, ?)', laneOf(details), JSON.stringify(details), at + SEEN_MS)
       advance(claim, bytes)
       query('update totals set dead = dead + 1, bytes = bytes + ?', bytes)
       return true

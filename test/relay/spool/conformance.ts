@@ -96,6 +96,29 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       expect((await spool.claim(5)).map(({ event }) => event.contact.id).sort()).toEqual(['a', 'b'])
     })
 
+    test('takes contacts of any id, and tells them apart', async () => {
+      const spool = await setUp()
+      const ids = ['a', 'a\u0000', 'a\u0000b', 'A', 'ä', 'a\u0308', '\u{1f642}', "'; drop table events --", '{a}', '*', ' a', 'x'.repeat(60_000)]
+      await spool.put(ids.flatMap((id, n) => [eventOf(n, id), eventOf(n + 100, id)]))
+      for (let round = 0; round < 2; round++) {
+        const claims = await spool.claim(50)
+        expect(claims.map(({ event }) => event.contact.id).sort()).toEqual([...ids].sort())
+        for (const claim of claims) expect(await spool.settle(claim)).toBe(true)
+      }
+      expect(await spool.stats()).toMatchObject({ events: 0, contacts: 0, bytes: 0 })
+    })
+
+    test('works through a contact whose id is half a character', async () => {
+      const spool = await setUp()
+      await spool.put([eventOf(1, '\ud800'), eventOf(2, '\ud800')])
+      for (const n of [1, 2]) {
+        const claim = await claimOne(spool)
+        expect(claim.event.id).toBe(uuid(n))
+        expect(await (n === 1 ? spool.bury(claim, { code: 'invalid_event' }) : spool.settle(claim))).toBe(true)
+      }
+      expect(await spool.stats()).toMatchObject({ events: 0, contacts: 0, dead: 1 })
+    })
+
     test('gives the events of one contact one by one, in the order in which they came', async () => {
       const spool = await setUp()
       await spool.put([eventOf(3, 'a'), eventOf(1, 'a')])
