@@ -49,6 +49,7 @@ export const bundles = [
   { entry: 'src/relay/next.ts', out: 'dist/relay/next.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/hono.ts', out: 'dist/relay/hono.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/cloudflare.ts', out: 'dist/relay/cloudflare.js', part: 'relay', format: 'esm', platform: 'neutral', external: ['./index.ts'] },
+  { entry: 'src/relay/spool/object.ts', out: 'dist/relay/object.js', part: 'relay', format: 'esm', platform: 'neutral' },
   { entry: 'src/relay/cli.ts', out: 'dist/relay/cli.js', part: 'relay', format: 'esm', platform: 'node', external: ['prom-client', './node.ts', './spool.ts'] },
 ]
 

@@ -1,6 +1,6 @@
 /** A Worker in workerd, the runtime of Cloudflare, as `wrangler` would bundle and start it. */
 import * as esbuild from 'esbuild'
-import { Miniflare, type WorkerOptions } from 'miniflare'
+import { Miniflare, type SharedOptions, type WorkerOptions } from 'miniflare'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Tag } from '../../src/relay/tag.ts'
@@ -17,16 +17,17 @@ export interface Workerd {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const rooms = ['front', 'tag'].map((room) => [`pristo/relay/${room}`, `${root}src/relay/${room}.ts`])
+const rooms = ['cloudflare', 'env', 'front', 'tag'].map((room) => [`pristo/relay/${room}`, `${root}src/relay/${room}.ts`])
+const alias = { ...Object.fromEntries(rooms), 'pristo/relay/object': `${root}src/relay/spool/object.ts`, 'pristo/relay': `${root}src/relay/index.ts` }
 
 /**
  * Bundles the code of a Worker, in which the package's source stands for the package, and starts it on a port of its own.
  * Rejects where it does not compile, or where workerd refuses it.
  */
-export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions> = {}): Promise<Workerd> => {
+export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions & SharedOptions> = {}): Promise<Workerd> => {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },
-    alias: { ...Object.fromEntries(rooms), 'pristo/relay': `${root}src/relay/index.ts` },
+    alias,
     define: { PRISTO_TAG: JSON.stringify(tag) },
     bundle: true,
     format: 'esm',

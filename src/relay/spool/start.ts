@@ -7,7 +7,7 @@ import type { Breaker } from '../breaker.ts'
 import { createHooks, createReport } from '../hooks.ts'
 import { checkOptions, type RelayOptions } from '../options.ts'
 import type { Spool } from './spool.ts'
-import { startWorker, type Tried, type Worker } from './worker.ts'
+import { createWorker, type OnRest, type Tried, type Worker } from './worker.ts'
 
 /** How a worker delivers. */
 export interface WorkerOptions {
@@ -20,11 +20,18 @@ export interface WorkerOptions {
 /** The worker's own breaker decides before it claims an event. */
 const ALWAYS: Breaker = { enter: () => true, succeed: () => undefined, fail: () => undefined, waitS: () => 1 }
 
+/** The options of the relay, and the spool that it fills. */
+type Spooled = RelayOptions & { spool: Omit<Spool, 'stats' | 'close' | 'dead'> }
+
 /**
  * Starts to deliver what is in the spool, with the options of the relay that fills it; any number of workers may share a spool.
  * Throws a TypeError of one line where an option cannot be used.
  */
-export const startSpoolWorker = (options: RelayOptions & { spool: Omit<Spool, 'close' | 'dead'> }, how: WorkerOptions = {}): Worker => {
+export const startSpoolWorker = (options: Spooled, how: WorkerOptions = {}): Worker =>
+  createSpoolWorker(options, how)()
+
+/** The same, not started yet, and as often as it is asked for: see `createWorker`. */
+export const createSpoolWorker = (options: Spooled, how: WorkerOptions = {}): ((onRest?: OnRest) => Worker) => {
   const settings = checkOptions(options)
   const report = createReport(options.onError)
   const hooks = createHooks({ hooks: options, report })
@@ -32,7 +39,7 @@ export const startSpoolWorker = (options: RelayOptions & { spool: Omit<Spool, 'c
     hooks.events([{ id: event.id, event, outcome }])
     if (buried) hooks.drop({ id: event.id, event }, buried)
   }
-  return startWorker({
+  return createWorker({
     ...how,
     spool: options.spool,
     deliver: createAttempt({ options, settings, breaker: ALWAYS, report }),

@@ -4,7 +4,7 @@
  * fails for all, one event at a time finds out whether it still does.
  */
 import type { PristoEvent } from '../../contract.ts'
-import { createBreaker } from '../breaker.ts'
+import { createBreaker, type Breaker } from '../breaker.ts'
 import type { Outcome } from '../outcome.ts'
 import type { Claim, Reason, Spool } from './spool.ts'
 
@@ -15,7 +15,7 @@ const MAX_AGE_MS = 3 * 24 * 3600 * 1000
 const BASE_MS = 1_000
 const MAX_WAIT_MS = 10 * 60 * 1000
 
-/** Between two looks into a spool that had nothing due: other relays put events there as well. */
+/** Between two looks into a spool that had nothing due: other relays put events there as well. A wait from here on counts as rest. */
 const LOOK_MS = 1_000
 
 /** How much of a rate may be made up for: a timer is late by some milliseconds, which would slow a high rate down. */
@@ -75,6 +75,8 @@ const createPace = (perSecond: number | undefined, now: () => number) => {
   }
 }
 
+type Pace = ReturnType<typeof createPace>
+
 /** A wait that can be cut short, for all who wait. */
 const createSleep = () => {
   const sleepers = new Set<() => void>()
@@ -93,13 +95,14 @@ const createSleep = () => {
   }
 }
 
-/** Starts a worker; stop it before the spool is closed. */
-export const startWorker = ({ spool, deliver, onTried, report, perSecond, concurrency = CONCURRENCY, now, random }: WorkerMeans): Worker => {
-  const breaker = createBreaker(now)
-  const pace = createPace(perSecond, now)
+/** What a worker has, and what it knows of the API. */
+type Running = WorkerMeans & { breaker: Breaker; pace: Pace; onRest: OnRest | undefined }
+
+const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY, now, random, breaker, pace, onRest }: Running): Worker => {
   const { sleep, wakeAll } = createSleep()
   let isStopping = false
   let isBroken = false
+  let resting = 0
 
   const fails = (cause: unknown): void => {
     if (!isBroken) report('the spool fails; what it holds waits in it', cause)
@@ -143,6 +146,16 @@ export const startWorker = ({ spool, deliver, onTried, report, perSecond, concur
     return claim
   }
 
+  /** Nothing for this run to do; the last one to say so says that all rest. */
+  const rest = async (waitMs: number): Promise<void> => {
+    if (isStopping) return
+    const slept = sleep(waitMs || LOOK_MS)
+    resting++
+    if (resting === concurrency && (waitMs === 0 || waitMs >= LOOK_MS)) onRest?.(waitMs)
+    await slept
+    resting--
+  }
+
   /** One event after the other, until the worker stops. The end of one and the claim of the next are asked together: an engine may do both in one commit. */
   const run = async (): Promise<void> => {
     let claim: Claim | undefined
@@ -159,9 +172,8 @@ export const startWorker = ({ spool, deliver, onTried, report, perSecond, concur
         }
         if (isStopping) return
         const waitMs = ask()
-        if (waitMs) await sleep(waitMs)
-        else claim = await claimOne()
-        if (!waitMs && !claim) await sleep(LOOK_MS)
+        if (!waitMs) claim = await claimOne()
+        if (!claim) await rest(waitMs)
       } catch (cause) {
         fails(cause)
         if (!isStopping) await sleep(LOOK_MS)
@@ -178,3 +190,19 @@ export const startWorker = ({ spool, deliver, onTried, report, perSecond, concur
     },
   }
 }
+
+/** Hears that nothing is on its way, since nothing is due (0), or since the API wants to be left alone for so many milliseconds. */
+export type OnRest = (waitMs: number) => void
+
+/**
+ * Makes a worker that can be started again after each stop, one at a time: what it has learned of the API outlives that. For a runtime that
+ * lets it work only now and then, and wants to know when it may end: `onRest`.
+ */
+export const createWorker = (means: WorkerMeans): ((onRest?: OnRest) => Worker) => {
+  const breaker = createBreaker(means.now)
+  const pace = createPace(means.perSecond, means.now)
+  return (onRest) => startRuns({ ...means, breaker, pace, onRest })
+}
+
+/** Starts a worker; stop it before the spool is closed. */
+export const startWorker = (means: WorkerMeans): Worker => createWorker(means)()
