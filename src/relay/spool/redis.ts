@@ -1,0 +1,326 @@
+/**
+ * A spool in Redis or Valkey, for any number of relays.
+ * Invariant: each step is one script, which happens as a whole or not at all; `put` resolves `accepted` only where a look at the server that
+ * came behind the script found that it syncs each write to its disk and throws nothing away.
+ */
+import { createHash } from 'node:crypto'
+import type { Contact, PristoEvent } from '../../contract.ts'
+import { describeGiven } from '../given.ts'
+import { isRecord, parseJson } from '../json.ts'
+import { connect, refusalOf, type Connection } from './connection.ts'
+import { MIGRATIONS, migrationTo, SCRIPTS } from './scripts.ts'
+import { detailsOf, MAX_BYTES, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
+import type { SpoolOptions } from './sqlite.ts'
+
+/** Options of a spool in Redis. */
+export interface RedisSpoolOptions extends SpoolOptions {
+  /**
+   * What all its keys begin with: sites that share a database need one each. What is in braces decides where a cluster keeps them.
+   * Default `{pristo}`.
+   */
+  prefix?: string
+  /** Milliseconds that Redis may take to answer. Default 5 000. */
+  answerMs?: number
+}
+
+const ANSWER_MS = 5_000
+
+/** The first version in which INFO tells of each rewrite, and that is still in use: the one of Debian 11's backports, and of most clouds. */
+const OLDEST = [6, 2] as const
+
+/** How many buried events a script moves or gives: it holds up all others for a few milliseconds. */
+const DEAD_AT_ONCE = 100
+
+type Script = keyof typeof SCRIPTS
+
+const digests = new Map(Object.values(SCRIPTS).map((script) => [script, createHash('sha1').update(script).digest('hex')]))
+
+/** Where the spool is, and the time for its scripts; empty where the server has that. */
+interface Keys {
+  prefix: string
+  time: () => string
+}
+
+/** As JSON, which has a form for halves of surrogate pairs, and no line break. */
+const laneOf = ({ contact }: PristoEvent): string => JSON.stringify(contact.id)
+
+const nameOf = (event: PristoEvent): string => `${event.id.toLowerCase()} ${laneOf(event)}`
+
+const damaged = (): never => {
+  throw new SpoolError('holds what no relay wrote: somebody else has changed its keys')
+}
+
+const list = (reply: unknown): unknown[] => (Array.isArray(reply) ? reply : damaged())
+
+const json = <T>(text: string): T => {
+  const value = parseJson(text)
+  return isRecord(value) ? (value as T) : damaged() // written by `put` or `bury`, which typed it
+}
+
+/** The lines of INFO, `name:value`. */
+const parseInfo = (reply: unknown): Map<string, string> =>
+  new Map(
+    String(reply)
+      .split('\r\n')
+      .flatMap((line) => (line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [])),
+  )
+
+/** What CONFIG GET answers: names and values in turns. */
+const parseConfig = (reply: unknown): Map<string, string> => {
+  const texts = list(reply).map(String)
+  return new Map(texts.flatMap((name, place) => (place % 2 ? [] : [[name, texts[place + 1] ?? ''] as const])))
+}
+
+/** What a server must be set to. */
+const SETTINGS = [
+  ['appendonly', 'yes', 'Redis would hold events in its memory only'],
+  ['appendfsync', 'always', 'Redis would say yes before an event is on its disk'],
+  ['no-appendfsync-on-rewrite', 'no', 'Redis would not sync its disk while it rewrites its file'],
+  ['maxmemory-policy', 'noeviction', 'Redis would throw events away where its memory is full'],
+] as const
+
+/** A look at how safe the server is. `isNew` says that its file may not be complete yet. */
+const createLook = ({ send }: Connection) => {
+  /** Whether the append-only file was seen complete. After it was switched on, it is so only when Redis has once rewritten it. */
+  let isComplete = false
+
+  const ask = async (pattern: string): Promise<Map<string, string>> => {
+    try {
+      return parseConfig(await send('CONFIG', 'GET', pattern))
+    } catch (cause) {
+      if (cause instanceof SpoolError && (refusalOf(cause) === 'NOPERM' || /unknown command/.test(cause.message)))
+        throw new SpoolError('cannot ask Redis whether it is safe: allow its user CONFIG GET', cause)
+      throw cause
+    }
+  }
+
+  /** Rejects with what to set. */
+  const checkSettings = async (): Promise<void> => {
+    const [appending, evicting] = await Promise.all([ask('*append*'), ask('maxmemory-policy')])
+    const wrong = SETTINGS.find(([name, value]) => (appending.get(name) ?? evicting.get(name)) !== value)
+    if (!wrong) return
+    const [name, value, why] = wrong
+    throw new SpoolError(`is not safe there: set ${name} ${value} (it is ${appending.get(name) ?? evicting.get(name) ?? 'unknown'}); ${why}`)
+  }
+
+  const checkFile = async (): Promise<void> => {
+    const info = parseInfo(await send('INFO', 'persistence'))
+    const isOn = info.get('aof_enabled') === '1'
+    const isBeingWritten = info.get('aof_rewrite_in_progress') !== '0' || info.get('aof_rewrite_scheduled') !== '0'
+    isComplete = isOn && (isComplete || !isBeingWritten)
+    if (info.get('aof_last_write_status') !== 'ok') throw new SpoolError('cannot write: Redis could not write its append-only file. Look at its disk and its log')
+    if (isOn && !isComplete) throw new SpoolError('waits for Redis to finish writing its append-only file')
+  }
+
+  return {
+    checkSettings,
+    /** Rejects where an event that was just written may not be on the disk. */
+    check: async (): Promise<void> => {
+      await Promise.all([checkSettings(), checkFile()])
+    },
+    /** Another server may be there now. */
+    forget: (): void => {
+      isComplete = false
+    },
+  }
+}
+
+/** What is asked for in one turn of the event loop, done once, behind what was sent in that turn. */
+const oncePerTurn = (work: () => Promise<void>): (() => Promise<void>) => {
+  let waiting: Promise<void> | undefined
+  return () =>
+    (waiting ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        waiting = undefined
+        work().then(resolve, reject)
+      })
+    }))
+}
+
+/** Makes a server ready for the scripts; rejects where it cannot be, or where there is no spool and `create` is false. */
+const createPrepare =
+  ({ send }: Connection, { prefix, time, create }: Keys & { create: boolean }) =>
+  async (): Promise<void> => {
+    const info = parseInfo(await send('INFO'))
+    const [major = 0, minor = 0] = (info.get('redis_version') ?? '').split('.').map(Number)
+    if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
+      throw new SpoolError(`needs Redis ${OLDEST.join('.')} or later, or Valkey; this is ${info.get('redis_version') ?? 'neither'}`)
+    if (info.get('role') !== 'master') throw new SpoolError('cannot write: this Redis is a replica. Give the address of the primary')
+    await Promise.all([...digests.keys()].map((script) => send('SCRIPT', 'LOAD', script)))
+    if (!create && (await send('HEXISTS', prefix, 'version')) !== 1) throw new NoSpoolError()
+    await migrate({ send, prefix, time })
+  }
+
+/** Brings the keys to the newest version, which are none at first. Rejects where they are of a newer package. */
+export const migrate = async ({ send, prefix, time, migrations = MIGRATIONS }: Pick<Connection, 'send'> & Keys & { migrations?: readonly string[] }): Promise<void> => {
+  let version = Number((await send('HGET', prefix, 'version')) ?? 0)
+  while (version < migrations.length) version = Number(await send('EVAL', migrationTo(version + 1, migrations), '1', prefix, time()))
+  if (version > migrations.length)
+    throw new SpoolError(`was written by a newer version of pristo (schema ${version}; this one knows ${migrations.length}): install that one`)
+}
+
+/** The scripts, on a server that is made ready for them where it is not, as after it was started again. */
+const createRun = ({ send }: Connection, { prefix, time, prepare }: Keys & { prepare: () => Promise<void> }) => {
+  let ready: Promise<void> | undefined
+  const running = new Set<Promise<unknown>>()
+
+  const becomeReady = async (): Promise<void> => {
+    try {
+      await (ready ??= prepare())
+    } catch (cause) {
+      ready = undefined
+      throw cause
+    }
+  }
+
+  const once = async (script: Script, args: readonly (string | number)[], beside?: () => Promise<void>): Promise<unknown> => {
+    await becomeReady()
+    const done = beside?.()
+    const [answer] = await Promise.all([send('EVALSHA', digests.get(SCRIPTS[script]) ?? '', '1', prefix, time(), ...args.map(String)), done])
+    return answer
+  }
+
+  const twice = async (...asked: Parameters<typeof once>): Promise<unknown> => {
+    try {
+      return await once(...asked)
+    } catch (cause) {
+      if (!['NOSCRIPT', 'SCHEMA'].includes(refusalOf(cause) ?? '')) throw cause
+      ready = undefined
+      return once(...asked) // neither has done anything
+    }
+  }
+
+  return {
+    becomeReady,
+    forget: (): void => {
+      ready = undefined
+    },
+    /** Runs a script; `beside` begins with it, and is awaited as well. */
+    run: async (script: Script, args: readonly (string | number)[] = [], beside?: () => Promise<void>): Promise<unknown> => {
+      const done = twice(script, args, beside)
+      running.add(done)
+      try {
+        return await done
+      } finally {
+        running.delete(done)
+      }
+    },
+    /** Resolves when what runs has ended. */
+    rest: async (): Promise<void> => {
+      await Promise.allSettled(running)
+    },
+  }
+}
+
+/**
+ * Opens a spool at `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]` (`rediss:` over TLS), which any number of relays may share. Rejects with
+ * one line where the server cannot be reached, is older than 6.2, or would lose events: it needs `appendonly yes`, `appendfsync always` and
+ * `maxmemory-policy noeviction`, and this is looked at with every `put`. All events are in its memory, at about three times their bytes.
+ * A failover to a replica may lose what only the disk of the primary had.
+ */
+export const openRedisSpool = async (
+  url: string,
+  { prefix = '{pristo}', maxBytes = MAX_BYTES, create = true, now, answerMs = ANSWER_MS }: RedisSpoolOptions = {},
+): Promise<Spool> => {
+  if (!/\{[^}]+\}/.test(prefix)) throw new TypeError(`[pristo] prefix: got ${describeGiven(prefix)}; allowed is a text with something in braces, such as {pristo}`)
+  const keys: Keys = { prefix, time: () => (now ? String(now()) : '') }
+  let forget = (): void => undefined
+  const connection = await connect({ url, limitMs: answerMs, onReady: () => forget() })
+  const look = createLook(connection)
+  const { run, becomeReady, ...scripts } = createRun(connection, { ...keys, prepare: createPrepare(connection, { ...keys, create }) })
+  const isSafe = oncePerTurn(look.check)
+  forget = () => {
+    look.forget()
+    scripts.forget()
+  }
+
+  const holds = async (script: 'settle' | 'retry' | 'bury', { event, fence }: Claim, ...args: (string | number)[]): Promise<boolean> =>
+    (await run(script, [laneOf(event), fence, ...args])) === 1
+
+  /** In portions: what rejects midway has done some of it, and does the rest when it is asked again. */
+  const exhume = async (script: 'replay' | 'drop', which: Selection): Promise<number> => {
+    let total = 0
+    if (which === 'all') {
+      let upTo = ''
+      let count = DEAD_AT_ONCE
+      while (count === DEAD_AT_ONCE) {
+        const [found, last] = list(await run(script, ['all', DEAD_AT_ONCE, upTo]))
+        count = Number(found)
+        upTo = String(last)
+        total += count
+      }
+      return total
+    }
+    const ids = [...new Set(which.map((id) => id.toLowerCase()))].filter((id) => /^[\da-f-]{36}$/.test(id))
+    for (let begin = 0; begin < ids.length; begin += DEAD_AT_ONCE) {
+      const [found] = list(await run(script, ['ids', ...ids.slice(begin, begin + DEAD_AT_ONCE)]))
+      total += Number(found)
+    }
+    return total
+  }
+
+  try {
+    await look.checkSettings()
+    await becomeReady()
+  } catch (cause) {
+    await connection.close()
+    throw cause
+  }
+  return {
+    put: async (events) => {
+      const unique = new Map(events.map((event) => [nameOf(event), event]))
+      const args = [...unique].flatMap(([name, event]) => [name, laneOf(event), JSON.stringify(event)])
+      try {
+        const answer = await run('put', [maxBytes, ...args], isSafe)
+        return answer === 'accepted' || answer === 'full' ? answer : damaged()
+      } catch (cause) {
+        if (refusalOf(cause) === 'OOM') return 'full'
+        throw cause
+      }
+    },
+    claim: async (most) => list(await run('claim', [most])).map(readClaim),
+    settle: (claim) => holds('settle', claim, nameOf(claim.event)),
+    retry: (claim, delayMs) => holds('retry', claim, delayMs),
+    bury: (claim, reason) => {
+      const details = detailsOf(claim.event)
+      return holds('bury', claim, nameOf(claim.event), JSON.stringify(reason), details ? JSON.stringify(details) : '')
+    },
+    stats: async () => {
+      const [events, bytes, contacts, dead, dueAt, oldestAt] = list(await run('stats'))
+      const timeOf = (text: unknown): number | undefined => (text === '' ? undefined : Number(text))
+      return { events: Number(events), contacts: Number(contacts), dead: Number(dead), bytes: Number(bytes), maxBytes, oldestAt: timeOf(oldestAt), dueAt: timeOf(dueAt) }
+    },
+    dead: {
+      list: async (most) => {
+        const events: DeadEvent[] = []
+        let after = '-inf'
+        while (events.length < most) {
+          const portion = list(await run('list', [after, Math.min(most - events.length, DEAD_AT_ONCE)])).map(list)
+          events.push(...portion.map(([, entry]) => readDead(String(entry))))
+          const last = portion.at(-1)
+          if (!last) break
+          after = String(last[0])
+        }
+        return events
+      },
+      replay: (which) => exhume('replay', which),
+      drop: (which) => exhume('drop', which),
+    },
+    close: async () => {
+      await scripts.rest()
+      await connection.close()
+    },
+  }
+}
+
+const readClaim = (reply: unknown): Claim => {
+  const [entry, attempts, fence, details] = list(reply).map(String)
+  const [, seq, acceptedAt, body] = /^(\d+) (\d+)\n(.*)$/s.exec(entry ?? '') ?? damaged()
+  const event = withDetails(json<PristoEvent>(body ?? ''), details ? json<Contact>(details) : undefined)
+  return { event, acceptedAt: Number(acceptedAt), attempts: Number(attempts), seq: Number(seq), fence: Number(fence) }
+}
+
+const readDead = (entry: string): DeadEvent => {
+  const [, acceptedAt, buriedAt, reason, body] = /^(\d+) (\d+)\n(.*)\n(.*)$/.exec(entry) ?? damaged()
+  return { event: json<PristoEvent>(body ?? ''), reason: json<Reason>(reason ?? ''), acceptedAt: Number(acceptedAt), buriedAt: Number(buriedAt) }
+}

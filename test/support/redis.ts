@@ -1,0 +1,112 @@
+/**
+ * A real Redis of one test's own.
+ * Invariant: it listens on 127.0.0.1 alone and writes into a folder of its own; neither outlives the tests.
+ */
+import { createClient } from '@redis/client'
+import { spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { start, stop } from './browsers/process.ts'
+
+/** Another server of the same kind, such as `valkey-server`, may be tested in its place. */
+const PROGRAM = process.env['PRISTO_REDIS_SERVER'] ?? 'redis-server'
+
+/** Whether there is one on this machine. */
+export const hasRedis = spawnSync(PROGRAM, ['--version']).status === 0
+
+/** As a spool needs it; `save` is off, so that the append-only file is all there is. */
+const SETTINGS = { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction', save: '' }
+
+/** A running server. */
+export interface Redis {
+  /** `redis://127.0.0.1:PORT`. */
+  readonly url: string
+  readonly port: number
+  /** One command, over a connection of its own. */
+  command(...command: string[]): Promise<unknown>
+  /** SIGKILL. Resolves when it is gone. */
+  kill(): Promise<void>
+  /** Stops it for as long as `work` takes (SIGSTOP): it neither answers nor goes. */
+  pauseWhile<T>(work: () => Promise<T>): Promise<T>
+  /** Starts it again over the same folder, with settings changed; kills it first where it still runs. */
+  restart(settings?: Record<string, string>): Promise<void>
+  /** Ends it, and removes its folder. */
+  remove(): Promise<void>
+}
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+/** Starts the program. Resolves once it says that it takes connections, rejects with its log where it ends before. */
+const startServer = async (settings: Record<string, string>): Promise<ChildProcess> => {
+  const file = join(settings['dir'] ?? '', 'redis.conf')
+  writeFileSync(file, Object.entries(settings).map(([name, value]) => `${name} ${value || '""'}\n`).join(''))
+  const server = start('sh', ['-c', 'exec "$0" "$1" >&3 2>&3', PROGRAM, file]) // it logs to its standard output, and descriptor 3 is our pipe
+  let log = ''
+  const ready = new Promise<void>((resolve) => {
+    const pipe = server.stdio[3] as Readable
+    pipe.on('data', (chunk) => {
+      log += String(chunk)
+      if (/ready to accept connections/i.test(log)) resolve()
+    })
+  })
+  const ended = once(server, 'exit').then(() => Promise.reject(new Error(`${PROGRAM} ended at once: ${log}`)))
+  ended.catch(() => undefined) // later it may: that is `stop`
+  await Promise.race([ready, ended])
+  return server
+}
+
+/** Starts a server; `settings` are those of redis.conf, over what a spool needs. */
+export const startRedis = async (settings: Record<string, string> = {}): Promise<Redis> => {
+  const dir = mkdtempSync(join(tmpdir(), 'pristo-redis-'))
+  const port = await freePort()
+  const first = { ...SETTINGS, ...settings, dir, port: String(port), bind: '127.0.0.1' }
+  let server = await startServer(first)
+  const kill = (): Promise<void> => stop(server)
+  const url = `redis://127.0.0.1:${port}`
+  const signal = (name: NodeJS.Signals): void => {
+    server.kill(name)
+  }
+  return {
+    url,
+    port,
+    kill,
+    command: async (...command) => {
+      const client = createClient({ url, RESP: 2, ...(settings['requirepass'] && { password: settings['requirepass'] }), socket: { reconnectStrategy: false } })
+      client.on('error', () => undefined) // the command rejects
+      await client.connect()
+      try {
+        return await client.sendCommand(command)
+      } finally {
+        client.destroy()
+      }
+    },
+    pauseWhile: async (work) => {
+      signal('SIGSTOP')
+      try {
+        return await work()
+      } finally {
+        signal('SIGCONT')
+      }
+    },
+    restart: async (changed = {}) => {
+      await kill()
+      server = await startServer({ ...first, ...changed })
+    },
+    remove: async () => {
+      await kill()
+      rmSync(dir, { recursive: true })
+    },
+  }
+}
