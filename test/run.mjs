@@ -169,6 +169,7 @@ const runSteps = async (untested, hasRedis) => {
     fuzz: await runCounted('test/fuzz/run.mjs', '--requests', '100000'),
     browser: await testBrowsers(),
     torture: await runCounted('test/torture/run.mjs', '--short'),
+    spool: await runCounted('test/torture/run.mjs', 'spool', '--short'),
   }
   if (isCI && untested.length) tallies['engines'] = { passed: 0, failed: untested.length, skipped: 0 }
   if (isCI && !hasRedis) tallies['redis'] = one(false)

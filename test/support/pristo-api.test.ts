@@ -182,6 +182,14 @@ describe('a scripted fault', () => {
     expect(await statusOf(event, { headers })).toBe(201)
   })
 
+  test('is decided anew for each request by a weather', async () => {
+    api.fail(({ requestId }) => (requestId === REQUEST_ID ? { status: 500 } : undefined))
+    expect(await statusOf(event, { headers: { 'x-request-id': REQUEST_ID } })).toBe(500)
+    expect(await statusOf(event)).toBe(201)
+    api.fail(null)
+    expect(await statusOf(event, { headers: { 'x-request-id': REQUEST_ID } })).toBe(201)
+  })
+
   test('ends with fail(null)', async () => {
     api.fail({ status: 500 })
     expect(await statusOf(event)).toBe(500)
@@ -216,6 +224,7 @@ test('calls tell method, path, headers, id, status and body', async () => {
       status: 400,
       body: { type: 'sneeze', contact: ada },
       at: expect.any(Number),
+      endedAt: expect.any(Number),
     },
   ])
 })

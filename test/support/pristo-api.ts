@@ -37,6 +37,8 @@ export interface Call {
   body: unknown
   /** Milliseconds since 1970 at which the whole request was there. */
   at: number
+  /** When its answer left, or its connection was cut; undefined while neither has happened. */
+  endedAt?: number
 }
 
 /**
@@ -64,6 +66,9 @@ export interface Fault {
   when?: (call: Pick<Call, 'requestId' | 'body'>) => boolean
 }
 
+/** What each request meets, decided as it arrives; nothing is as if there were no fault. */
+export type Weather = (call: Readonly<Call>) => Fault | undefined
+
 /** A running stand-in. */
 export interface PristoApi {
   /** The base URL, such as `http://127.0.0.1:40123`. */
@@ -75,8 +80,8 @@ export interface PristoApi {
   /** Each contact as all its events made it, in the order of their first event. */
   contacts(): Contact[]
   calls(): Call[]
-  /** Replaces the fault of all further requests; `null` ends it. */
-  fail(fault: Fault | null): void
+  /** Replaces the fault, or the weather, of all further requests; `null` ends it. */
+  fail(fault: Fault | Weather | null): void
   /** Forgets events, contacts, calls and the fault. */
   clear(): void
   /** Stops listening and destroys every open connection, hanging ones included. */
@@ -136,10 +141,11 @@ export async function startPristoApi(options: PristoApiOptions = {}): Promise<Pr
   const contacts = new Map<string, Contact>()
   let events: StoredEvent[] = []
   let calls: Call[] = []
-  let fault: Fault | null = null
+  let fault: Fault | Weather | null = null
   let hitsLeft = Infinity
 
   const takeFault = (call: Call): Fault => {
+    if (typeof fault === 'function') return fault(call) ?? {}
     if (!fault || hitsLeft === 0 || fault.when?.(call) === false) return {}
     hitsLeft--
     return fault
@@ -181,11 +187,13 @@ export async function startPristoApi(options: PristoApiOptions = {}): Promise<Pr
     if (hang) return
     if (reset === 'after') handle(call)
     if (reset) {
+      call.endedAt = Date.now()
       call.status = 'reset'
       request.socket.destroy()
       return
     }
     const { status, headers, body } = script(scripted) ?? handle(call)
+    call.endedAt = Date.now()
     call.status = status
     response.writeHead(status, { 'content-type': 'application/json', ...CORS, ...headers }).end(scripted.body ?? body)
   }
@@ -211,7 +219,7 @@ export async function startPristoApi(options: PristoApiOptions = {}): Promise<Pr
     calls: () => calls.map((call) => ({ ...call })),
     fail(next) {
       fault = next
-      hitsLeft = next?.times ?? Infinity
+      hitsLeft = (typeof next === 'function' ? undefined : next?.times) ?? Infinity
     },
     clear() {
       contacts.clear()
