@@ -81,6 +81,7 @@ export const migrate = (query: Query, migrations = MIGRATIONS): void => {
   const version = row ? number(row, 'version') : 0
   if (version > migrations.length)
     throw new SpoolError(`was written by a newer version of pristo (schema ${version}; this one knows ${migrations.length}): install that one`)
+  if (version === migrations.length) return // not a byte is written: the disk may be full
   for (const statements of migrations.slice(version)) for (const statement of statements) query(statement)
   query(row ? 'update version set version = ?' : 'insert into version values (?)', migrations.length)
 }

@@ -3,7 +3,7 @@
  * Invariant: a promise resolves only after its transaction is on the disk (write-ahead log, `synchronous=FULL`); what is asked in one turn of the
  * event loop shares one transaction, and one that fails takes nothing of the others with it.
  */
-import { closeSync, existsSync, openSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
 import { NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
@@ -21,6 +21,12 @@ export interface SpoolOptions {
 /** How long another process may hold the file, milliseconds: a transaction takes a few. */
 const BUSY_MS = 5_000
 
+/**
+ * What `put` leaves of the disk, for writing down what becomes of events: else a disk that is full of them could never be emptied. SQLite folds its
+ * log in at 4 MB, and its file may have to grow by as much.
+ */
+const RESERVE_BYTES = 16 * 2 ** 20
+
 /** The file holds personal data: nobody but its owner reads it. */
 const MODE = 0o600
 
@@ -35,13 +41,28 @@ const SAYINGS: Readonly<Record<number, string>> = {
   26: 'is damaged: its file is no database. Move it away',
 }
 
+/** SQLite's own words for these: errors of `all` have no code in `@photostructure/sqlite` 1.2. */
+const WORDS: Readonly<Record<string, number | undefined>> = {
+  'database is locked': 5,
+  'attempt to write a readonly database': 8,
+  'disk I/O error': 10,
+  'database disk image is malformed': 11,
+  'database or disk is full': 13,
+  'unable to open database file': 14,
+  'file is not a database': 26,
+}
+
+const codeOf = (error: unknown): number | undefined => {
+  const { errcode, message } = Object(error)
+  return typeof errcode === 'number' ? errcode & 0xff : WORDS[String(message)]
+}
+
 /** `EACCES` and the like, of making the file. */
 const FAILURES: Readonly<Record<string, string | undefined>> = { ENOENT: SAYINGS[14], EACCES: SAYINGS[14], EROFS: SAYINGS[8], ENOSPC: SAYINGS[13], EISDIR: 'cannot open its file: it is a folder' }
 
 const explain = (error: unknown): SpoolError => {
   if (error instanceof SpoolError) return error
-  const { errcode, code } = Object(error)
-  const saying = typeof errcode === 'number' ? SAYINGS[errcode & 0xff] : FAILURES[String(code)]
+  const saying = SAYINGS[codeOf(error) ?? 0] ?? FAILURES[String(Object(error).code)]
   return new SpoolError(saying ?? `failed: ${error instanceof Error ? error.message : String(error)}`, error)
 }
 
@@ -82,6 +103,15 @@ const open = async (path: string, create: boolean): Promise<Database> => {
   }
 }
 
+/** Leaves one file, where that can be done: `@photostructure/sqlite` 1.2 does not at its close, as long as statements are about. */
+const foldIn = (database: Database): void => {
+  try {
+    database.exec('pragma wal_checkpoint(truncate)')
+  } catch {
+    // the log stays, with all that is in it
+  }
+}
+
 /** Each statement is compiled once. */
 const createQuery = (database: Database): Query => {
   const statements = new Map<string, ReturnType<Database['prepare']>>()
@@ -98,18 +128,54 @@ interface Job {
   reject: (error: SpoolError) => void
 }
 
-/** Runs work within transactions: all that was asked for in one turn of the event loop in one. `check` throws where a commit would save nothing. */
+/** Throws where a file is not what it was at first: SQLite would go on writing into one that no name leads to any more. */
+const createCheck = (path: string): (() => void) => {
+  const known = new Map<string, string>()
+  return () => {
+    for (const file of [path, `${path}-wal`]) {
+      const there = statSync(file, { throwIfNoEntry: false })
+      const is = there ? `${there.dev} ${there.ino}` : 'nothing'
+      const was = known.get(file) ?? is
+      if (is !== was) throw new SpoolError('has lost its file: it was moved or deleted. Start the relay again')
+      if (there) known.set(file, is)
+    }
+  }
+}
+
+/** Throws where events would take of the disk what is kept back: pages that are free within the file and the log's own are as good as the disk's. */
+const createRoomCheck = (path: string, query: Query): (() => void) => {
+  const innerBytes = (): number => {
+    const [pages] = query('select freelist_count * page_size as bytes from pragma_freelist_count, pragma_page_size')
+    return Number(pages?.['bytes']) + (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
+  }
+  return () => {
+    const { blocks, bavail, bsize } = statfsSync(path)
+    const isLow = blocks > 0 && bavail * bsize < RESERVE_BYTES // a file system that does not say has none
+    if (isLow && bavail * bsize + innerBytes() < RESERVE_BYTES) throw new SpoolError(`takes nothing more: its disk has less than ${RESERVE_BYTES / 2 ** 20} MB left`)
+  }
+}
+
+const isDamage = (error: unknown): boolean => [11, 26].includes(codeOf(error) ?? 0)
+
+/**
+ * Runs work within transactions: all that was asked for in one turn of the event loop in one. `check` throws where a commit would save nothing.
+ * What was found damaged stays so until the file is opened, and looked through, anew: what is still readable of it must not be added to.
+ */
 const createTransactions = (database: Database, check: () => void) => {
   let waiting: Job[] = []
+  let damage: unknown
 
   const commit = (jobs: readonly Job[]): unknown[] => {
+    if (damage) throw damage
     check()
     database.exec('begin immediate')
     try {
       const values = jobs.map(({ work }) => work())
       database.exec('commit')
+      check() // else what was deleted meanwhile would count as safe
       return values
     } catch (error) {
+      if (isDamage(error)) damage = error
       try {
         database.exec('rollback')
       } catch {
@@ -154,18 +220,17 @@ const createTransactions = (database: Database, check: () => void) => {
 export const openSqliteSpool = async (path: string, { maxBytes, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
   try {
     const database = await open(path, create)
-    const { ino, dev } = statSync(path)
-    // SQLite would go on writing into a file that no name leads to any more.
-    const check = (): void => {
-      const there = statSync(path, { throwIfNoEntry: false })
-      if (there?.ino !== ino || there.dev !== dev) throw new SpoolError('has lost its file: it was moved or deleted. Start the relay again')
-    }
     const query = createQuery(database)
-    const transact = createTransactions(database, check)
+    const checkRoom = createRoomCheck(path, query)
+    const transact = createTransactions(database, createCheck(path))
     const spool = createSqlSpool({ query, now, ...(maxBytes !== undefined && { maxBytes }) })
     await transact(() => migrate(query))
     return {
-      put: (events: readonly PristoEvent[]) => transact(() => spool.put(events)),
+      put: (events: readonly PristoEvent[]) =>
+        transact(() => {
+          checkRoom()
+          return spool.put(events)
+        }),
       claim: (most: number) => transact(() => spool.claim(most)),
       settle: (claim: Claim) => transact(() => spool.settle(claim)),
       retry: (claim: Claim, delayMs: number) => transact(() => spool.retry(claim, delayMs)),
@@ -177,7 +242,8 @@ export const openSqliteSpool = async (path: string, { maxBytes, create = true, n
         drop: (which: Selection) => transact(() => spool.drop(which)),
       },
       close: async () => {
-        await transact(() => undefined) // after what was asked before
+        await transact(() => undefined).catch(() => undefined) // after what was asked before, whose askers know how it went
+        foldIn(database)
         database.close()
       },
     }
