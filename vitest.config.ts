@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 import { makeTag } from './build.mjs'
 
-const NAMES = ['anywhere', 'boundaries', 'package/docs', 'package/package', 'package/release', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/spool/object', 'relay/spool/redis', 'relay/tag']
+const NAMES = ['anywhere', 'boundaries', 'package/docs', 'package/package', 'package/release', 'readme', 'relay/cli/serve', 'relay/front', 'relay/node', 'relay/spool/disk', 'relay/spool/object', 'relay/spool/redis', 'relay/tag']
 
 /** These build bundles, start processes or workerd: a step of their own in `npm test` (test/built.config.ts), so that all others run at every save. */
 export const BUILT = NAMES.map((name) => `test/${name}.test.ts`)

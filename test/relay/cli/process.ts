@@ -36,6 +36,8 @@ export const buildCommand = async () => {
   }
   const runs: Run[] = []
   return {
+    /** The command's own file. */
+    file: join(root, 'dist', 'relay', 'cli.js'),
     run: (words: string[], env: Record<string, string> = {}): Run => {
       const started = run(join(root, 'dist', 'relay', 'cli.js'), words, env)
       runs.push(started)

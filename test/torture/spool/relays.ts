@@ -21,10 +21,12 @@ export interface RelaySettings {
   name: string
   port: number
   env: Record<string, string>
+  /** The command. Default: the built one. */
+  file?: string
   /** Flags of Node. */
   flags?: readonly string[]
-  /** The system's number of a user who it runs as; only root may say so. */
-  uid?: number | undefined
+  /** A program and its words that start Node in their turn. */
+  wrap?: readonly string[]
 }
 
 /** A relay that runs, dies and comes back. */
@@ -40,6 +42,10 @@ export interface Relay {
   restart(): void
   /** SIGTERM; resolves to its exit code. */
   stop(): Promise<number | null>
+  /** Resolves to its exit code once it has ended by itself. */
+  ended(): Promise<number | null>
+  /** Of the process that runs. */
+  pid(): number
   /** Bytes of memory that the process has, and has had at the most; undefined where the system does not say. */
   memory(): { now: number; most: number } | undefined
   /** What its processes logged as errors, and what they wrote to stderr. */
@@ -76,7 +82,7 @@ interface Process {
 }
 
 /** Starts a relay, and does not wait for it. */
-export const startRelay = ({ name, port, env, flags = [], uid }: RelaySettings): Relay => {
+export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap = [] }: RelaySettings): Relay => {
   const errors: string[] = []
   const problems: string[] = []
   let isAsked = false
@@ -89,10 +95,10 @@ export const startRelay = ({ name, port, env, flags = [], uid }: RelaySettings):
 
   const start = (): Process => {
     isAsked = false
-    const child = spawn(process.execPath, [...flags, COMMAND, 'serve'], {
+    const [program = process.execPath, ...words] = [...wrap, process.execPath, ...flags, file, 'serve']
+    const child = spawn(program, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'], PRISTO_LOG_FORMAT: 'json', PRISTO_ADMIN_PORT: '0', PORT: String(port), ...env },
-      ...(uid !== undefined && { uid, gid: uid }),
     })
     const killNow = (): void => void child.kill('SIGKILL')
     process.once('exit', killNow)
@@ -143,6 +149,11 @@ export const startRelay = ({ name, port, env, flags = [], uid }: RelaySettings):
       clearTimeout(late)
       return code
     },
+    ended: () => {
+      isAsked = true
+      return running.ended
+    },
+    pid: () => running.child.pid ?? 0,
     memory: () => {
       try {
         const status = readFileSync(`/proc/${running.child.pid}/status`, 'utf8')
