@@ -16,7 +16,7 @@
  *
  * CONTACT is the contact's id as JSON, NAME the event's id, a space and CONTACT: no two of them make one text, and neither has a line break.
  */
-import { LEASE_MS, MAX_WAIT_MS, SEEN_MS } from './spool.ts'
+import { DETAILS_MS, LEASE_MS, MAX_WAIT_MS, SEEN_MS } from './spool.ts'
 
 /**
  * Each makes the schema of its number (from 1) of the one before it. What is here was released and never changes. A relay of an older version
@@ -164,7 +164,7 @@ local acceptedAt, body = string.match(advance(ARGV[2]), '^%d+ (%d+)\\n(.*)$')
 redis.call('ZADD', p .. ':dead', redis.call('HINCRBY', p, 'seq', 1), ARGV[4])
 redis.call('ZADD', p .. ':dead:names', 0, ARGV[4])
 redis.call('HSET', p .. ':dead:events', ARGV[4], acceptedAt .. ' ' .. int(at) .. '\\n' .. ARGV[5] .. '\\n' .. body)
-if ARGV[6] ~= '' then redis.call('SET', p .. ':details:' .. ARGV[2], ARGV[6], 'PX', ${SEEN_MS}) end
+if ARGV[6] ~= '' then redis.call('SET', p .. ':details:' .. ARGV[2], ARGV[6], 'PX', ${DETAILS_MS}) end
 return 1
 `
 

@@ -11,6 +11,9 @@ export const LEASE_MS = 15_000
 /** How long an event that has left is still known by its id, so that the same one is not taken twice. */
 export const SEEN_MS = 48 * 3600 * 1000
 
+/** How long a contact's details, which a buried event could not bring to Pristo, wait for the next one: longer than that one may wait itself. */
+export const DETAILS_MS = 7 * 24 * 3600 * 1000
+
 /** Nothing waits longer than this (an hour of `Retry-After` is the longest): a time beyond it was set by a clock that was wrong. */
 export const MAX_WAIT_MS = 2 * 3600 * 1000
 
@@ -116,6 +119,25 @@ export const withDetails = (event: PristoEvent, details: Contact | undefined): P
 
 /** The details that are lost with a buried event, unless the next one brings them. */
 export const detailsOf = ({ contact }: PristoEvent): Contact | undefined => (Object.keys(contact).length > 1 ? contact : undefined)
+
+/**
+ * A contact as engines have it. An id may be any text, and what a database makes of a NUL or of half a surrogate pair differs: read back as another
+ * text, it would be a lane without events, which is due for ever and before all others. JSON escapes both, and line breaks.
+ */
+export const laneOf = ({ id }: Contact): string => JSON.stringify(id)
+
+/** What an event is known by. Without the contact, anybody could keep a stranger's event away by its id; UUIDs have a fixed length, so no two of these make one text. */
+export const nameOf = ({ id, contact }: PristoEvent): string => `${id.toLowerCase()} ${laneOf(contact)}`
+
+/** A batch by these names: where one comes twice the first counts, as between two batches. */
+export const byName = (events: readonly PristoEvent[]): Map<string, PristoEvent> => {
+  const named = new Map<string, PristoEvent>()
+  for (const event of events) {
+    const name = nameOf(event)
+    if (!named.has(name)) named.set(name, event)
+  }
+  return named
+}
 
 /** A spool cannot do what it was asked; the message is one line for whoever runs the relay. */
 export class SpoolError extends Error {

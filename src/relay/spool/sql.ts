@@ -5,11 +5,15 @@
 import type { Contact, PristoEvent } from '../../contract.ts'
 import { parseJson } from '../json.ts'
 import {
+  byName,
+  DETAILS_MS,
   detailsOf,
   FORGET_AT_ONCE,
+  laneOf,
   LEASE_MS,
   MAX_BYTES,
   MAX_WAIT_MS,
+  nameOf,
   SEEN_MS,
   SpoolError,
   withDetails,
@@ -48,15 +52,6 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
 ]
 
 const utf8 = new TextEncoder()
-
-/**
- * A contact as the columns have it. An id may be any text, and what a binding makes of a NUL or of half a surrogate pair differs: read back as
- * another text, it would be a lane without events, which is due for ever and before all others. JSON escapes both.
- */
-const laneOf = ({ id }: Contact): string => JSON.stringify(id)
-
-/** Without the contact, anybody could keep a stranger's event away by its id. UUIDs have a fixed length, so no two of these make one text. */
-const keyOf = ({ id, contact }: PristoEvent): string => `${id.toLowerCase()} ${laneOf(contact)}`
 
 /** How many ids a statement takes at the most: SQLite's own limit is far above. */
 const IDS_AT_ONCE = 100
@@ -148,7 +143,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
   }
 
   const insert = (event: PristoEvent, body: string, bytes: number, at: number): void => {
-    query('insert into events (key, contact, body, bytes, accepted_at) values (?, ?, ?, ?, ?)', keyOf(event), laneOf(event.contact), body, bytes, at)
+    query('insert into events (key, contact, body, bytes, accepted_at) values (?, ?, ?, ?, ?)', nameOf(event), laneOf(event.contact), body, bytes, at)
     query('update totals set events = events + 1, bytes = bytes + ?', bytes)
     openLane(laneOf(event.contact), at)
   }
@@ -157,8 +152,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     put: (events: readonly PristoEvent[]): 'accepted' | 'full' => {
       const at = now()
       forget(at)
-      const unique = new Map(events.map((event) => [keyOf(event), event]))
-      const fresh = [...unique].flatMap(([key, event]) => {
+      const fresh = [...byName(events)].flatMap(([key, event]) => {
         if (isKnown(key, at)) return []
         const body = JSON.stringify(event)
         return [{ event, body, bytes: utf8.encode(body).length }]
@@ -201,7 +195,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
         ...[String(row['key']), String(row['body']), bytes, JSON.stringify(reason), number(row, 'accepted_at'), at],
       )
       const details = detailsOf(claim.event)
-      if (details) query('insert or replace into details values (?, ?, ?)', laneOf(details), JSON.stringify(details), at + SEEN_MS)
+      if (details) query('insert or replace into details values (?, ?, ?)', laneOf(details), JSON.stringify(details), at + DETAILS_MS)
       advance(claim, bytes)
       query('update totals set dead = dead + 1, bytes = bytes + ?', bytes)
       return true

@@ -1,8 +1,10 @@
 /** What every engine of a spool must do, told once: each engine's test runs these facts over its own storage. */
+import * as fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import { LEASE_MS, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
 import { makeEvent, NOW, uuid } from '../harness.ts'
+import { compare, steps } from './model.ts'
 
 /** An engine's storage, empty. */
 export interface Storage {
@@ -16,8 +18,8 @@ export const eventOf = (n: number, contactId: string, over: Partial<PristoEvent>
 
 const idsOf = (claims: readonly Claim[]): string[] => claims.map(({ event }) => event.id)
 
-/** Runs the facts. `make` gives empty storage whose handles read the clock that they are given. */
-export const describeSpool = (engine: string, make: (now: () => number) => Promise<Storage>): void => {
+/** Runs the facts. `make` gives empty storage whose handles read the clock that they are given; `sequences` of steps are compared with the model's. */
+export const describeSpool = (engine: string, make: (now: () => number) => Promise<Storage>, { sequences = 20 } = {}): void => {
   let at = NOW
   let storage: Storage | undefined
 
@@ -57,11 +59,13 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
     test('takes the same event once, while it waits, after it was delivered, and for 48 hours', async () => {
       const spool = await setUp()
       const event = eventOf(1, 'a')
-      await spool.put([event, event])
-      await spool.put([event])
+      await spool.put([event, { ...event, type: 'signup' }])
+      await spool.put([{ ...event, type: 'signup' }])
       await spool.put([{ ...event, id: event.id.toUpperCase() }])
       expect((await spool.stats()).events).toBe(1)
-      await spool.settle(await claimOne(spool))
+      const claim = await claimOne(spool)
+      expect(claim.event).toEqual(event)
+      await spool.settle(claim)
       at += SEEN_MS - 1
       await spool.put([event])
       expect((await spool.stats()).events).toBe(0)
@@ -307,7 +311,7 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       const contact = { id: 'a', email: 'a@b.co' }
       await spool.put([eventOf(1, 'a', { contact })])
       await spool.bury(await claimOne(spool), { code: 'invalid_event' })
-      at += SEEN_MS - 1
+      at += SEEN_MS + 1
       await spool.put([eventOf(2, 'a'), eventOf(3, 'b')])
       expect((await spool.claim(5)).map(({ event }) => event.contact)).toEqual(expect.arrayContaining([contact, { id: 'b' }]))
     })
@@ -354,5 +358,20 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       expect(await after.stats()).toEqual(stats)
       expect(idsOf(await after.claim(5)).sort()).toEqual([uuid(2), uuid(4)])
     })
+
+    test('does what the model does, whatever is asked in which order', async () => {
+      await fc.assert(
+        fc.asyncProperty(steps, async (chosen) => {
+          const clock = { at: NOW }
+          const one = await make(() => clock.at)
+          try {
+            await compare(await one.open(), { steps: chosen, clock, expectSame: (given, expected, step) => expect(given, JSON.stringify(step)).toEqual(expected) })
+          } finally {
+            await one.remove()
+          }
+        }),
+        { numRuns: sequences },
+      )
+    }, 120_000)
   })
 }
