@@ -25,7 +25,7 @@ const operate = async (request, { SPOOL, SPOOL_SECRET }) => {
   const { stats, dead } = objectSpool(SPOOL)
   const verb = request.method === 'POST' && (await request.text())
   if (verb === 'replay' || verb === 'drop') return Response.json({ [verb]: await dead[verb]('all') })
-  return Response.json({ stats: await stats(), dead: await dead.list(100) })
+  return Response.json({ stats: await stats(), dead: await dead.list(20) })
 }
 
 /** Nobody can guess a secret by how long it takes to compare two of these. */

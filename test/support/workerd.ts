@@ -13,6 +13,7 @@ export interface Workerd {
   readonly directUrl: string
   /** Everything that the Worker wrote to its console. */
   logs(): string
+  /** Kills workerd, whatever it does. */
   close(): Promise<void>
 }
 
@@ -44,5 +45,6 @@ export const startWorkerd = async (code: string, tag: Tag, options: Partial<Work
   })
   const { origin } = await miniflare.ready
   const direct = await miniflare.unsafeGetDirectURL()
-  return { url: origin, directUrl: direct.origin, logs: () => logs, close: () => miniflare.dispose() }
+  let closed: Promise<void> | undefined
+  return { url: origin, directUrl: direct.origin, logs: () => logs, close: () => (closed ??= miniflare.dispose()) }
 }

@@ -7,7 +7,7 @@ import { createReport } from '../hooks.ts'
 import type { RelayOptions } from '../options.ts'
 import type { Fetch } from '../upstream.ts'
 import type { Answered, Asked } from './shards.ts'
-import { LEASE_MS, MAX_BYTES, SpoolError } from './spool.ts'
+import { LEASE_MS, MAX_BYTES, MAX_WAIT_MS, SpoolError } from './spool.ts'
 import { createSpoolWorker, type WorkerOptions } from './start.ts'
 import { createStorageSpool, type ObjectStorage } from './storage.ts'
 import type { OnRest, Worker } from './worker.ts'
@@ -114,10 +114,12 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
     }
   }
 
-  /** When the next alarm has to be, by what waits. */
+  /** When the next alarm has to be, by what waits; now where a clock that was wrong has set it far off: then it can be claimed now. */
   const dueAt = (): number | undefined => {
     const due = spool.stats().dueAt
-    return due === undefined ? undefined : Math.max(due, restsUntil, now())
+    if (due === undefined) return undefined
+    const at = Math.max(due, restsUntil, now())
+    return at > now() + MAX_WAIT_MS ? now() : at
   }
 
   /** Sees that there is an alarm for what waits. A delivery does so itself, at its end. */
@@ -161,7 +163,7 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
       try {
         await setAlarm(now() + LEASE_MS) // for the case that this object ends here: then its claims are free again
         deliver ??= createPortions(optionsOf(), how, spool)
-        restsUntil = now() + (await deliver())
+        if ((dueAt() ?? Infinity) <= now()) restsUntil = now() + (await deliver())
         isDelivering = false
         await rearm()
       } catch (error) {

@@ -12,7 +12,16 @@ export interface ObjectNamespace {
   /** The object's id of a name. */
   idFromName(name: string): unknown
   /** The way to the object. */
-  get(id: unknown): { fetch(url: string, init: { method: string; body: string }): Promise<{ json(): Promise<unknown> }> }
+  get(id: unknown): {
+    /** Asks it. */
+    fetch(
+      url: string,
+      init: { method: string; body: string },
+    ): Promise<{
+      /** Its answer. */
+      json(): Promise<unknown>
+    }>
+  }
 }
 
 /** What an object is asked. Only the binding leads to it, and only this room asks. */

@@ -20,18 +20,15 @@ export interface WorkerOptions {
 /** The worker's own breaker decides before it claims an event. */
 const ALWAYS: Breaker = { enter: () => true, succeed: () => undefined, fail: () => undefined, waitS: () => 1 }
 
-/** The options of the relay, and the spool that it fills. */
-type Spooled = RelayOptions & { spool: Omit<Spool, 'stats' | 'close' | 'dead'> }
-
 /**
  * Starts to deliver what is in the spool, with the options of the relay that fills it; any number of workers may share a spool.
  * Throws a TypeError of one line where an option cannot be used.
  */
-export const startSpoolWorker = (options: Spooled, how: WorkerOptions = {}): Worker =>
+export const startSpoolWorker = (options: RelayOptions & { spool: Omit<Spool, 'stats' | 'close' | 'dead'> }, how: WorkerOptions = {}): Worker =>
   createSpoolWorker(options, how)()
 
 /** The same, not started yet, and as often as it is asked for: see `createWorker`. */
-export const createSpoolWorker = (options: Spooled, how: WorkerOptions = {}): ((onRest?: OnRest) => Worker) => {
+export const createSpoolWorker = (options: Parameters<typeof startSpoolWorker>[0], how: WorkerOptions = {}): ((onRest?: OnRest) => Worker) => {
   const settings = checkOptions(options)
   const report = createReport(options.onError)
   const hooks = createHooks({ hooks: options, report })

@@ -5,13 +5,22 @@
  * (https://developers.cloudflare.com/durable-objects/best-practices/rules-of-durable-objects/, "output gates" and "write coalescing", 2026-11).
  */
 import type { PristoEvent } from '../../contract.ts'
-import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
+import { createSqlSpool, migrate, type Query } from './sql.ts'
 import type { Claim, Reason, Selection } from './spool.ts'
 
 /** The part of a Durable Object's `ctx.storage` that is needed here; its class must be one of `new_sqlite_classes`. */
 export interface ObjectStorage {
   /** The object's own SQLite. */
-  sql: { exec(query: string, ...bindings: Value[]): { toArray(): Record<string, unknown>[] } }
+  sql: {
+    /** Runs one statement. */
+    exec(
+      query: string,
+      ...bindings: (string | number | null)[]
+    ): {
+      /** Its rows. */
+      toArray(): Record<string, unknown>[]
+    }
+  }
   /** Runs work within a transaction, which is undone where it throws. */
   transactionSync<T>(work: () => T): T
   /** The one alarm of the object: milliseconds since 1970. */

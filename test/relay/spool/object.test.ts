@@ -1,9 +1,17 @@
 // @vitest-environment node
 // In workerd.
-import { afterAll, beforeAll } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { PristoEvent } from '../../../src/contract.ts'
 import { tag } from '../../../src/relay/tag.ts'
-import { MAX_BYTES, type Claim, type DeadEvent, type Spool, type Stats } from '../../../src/relay/spool/spool.ts'
+import { LEASE_MS, MAX_BYTES, type Claim, type DeadEvent, type Spool, type Stats } from '../../../src/relay/spool/spool.ts'
+import { startPristoApi, type Fault, type PristoApi } from '../../support/pristo-api.ts'
+import { BINDING, CLASS, SECRET, startSpoolWorkerd, type SpoolWorker, type SpoolWorkerOptions } from '../../support/worker-spool.ts'
 import { startWorkerd, type Workerd } from '../../support/workerd.ts'
+import { makeEvent, read, uuid } from '../harness.ts'
+import { runObjectChaos } from '../../torture/spool/object.ts'
 import { describeSpool } from './conformance.ts'
 
 /** An object that is the storage of a spool and nothing else: each request is one call of one method. */
@@ -36,6 +44,9 @@ afterAll(() => bare?.close())
 
 let opened = 0
 
+/** JSON leaves out what is undefined. */
+const NEVER: Pick<Stats, 'oldestAt' | 'dueAt'> = { oldestAt: undefined, dueAt: undefined }
+
 describeSpool('a Durable Object', async (now) => {
   const name = `spool-${opened++}`
   return {
@@ -52,7 +63,7 @@ describeSpool('a Durable Object', async (now) => {
         settle: (claim) => call('settle', claim),
         retry: (claim, delayMs) => call('retry', claim, delayMs),
         bury: (claim, reason) => call('bury', claim, reason),
-        stats: async () => ({ oldestAt: undefined, dueAt: undefined, ...(await call<Stats>('stats')) }),
+        stats: async () => ({ ...NEVER, ...(await call<Stats>('stats')) }),
         dead: {
           list: (most) => call<DeadEvent[]>('list', most),
           replay: (which) => call('replay', which),
@@ -65,3 +76,237 @@ describeSpool('a Durable Object', async (now) => {
     remove: async () => undefined, // the next test has an object of another name
   }
 })
+
+/** An API, and a Worker over a folder of its own; `startAgain` gives another one over the same. */
+const setUp = async (atEnd: (work: () => Promise<void>) => void, options: Pick<SpoolWorkerOptions, 'code' | 'env'> = {}) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pristo-objects-'))
+  const api = await startPristoApi()
+  const workers: SpoolWorker[] = []
+  atEnd(async () => {
+    for (const worker of workers) await worker.close()
+    await api.close()
+    rmSync(folder, { recursive: true })
+  })
+  const startAgain = async (changed: Pick<SpoolWorkerOptions, 'env'> = {}) => {
+    const worker = await startSpoolWorkerd({ api, folder, ...options, ...changed })
+    workers.push(worker)
+    return { ...worker, send: async (...events: PristoEvent[]) => read(await worker.post(events)) }
+  }
+  return { api, startAgain, worker: await startAgain() }
+}
+
+/** Each test has its own, so that those that wait do so together. */
+const it = test.extend<{ setUp: (options?: Pick<SpoolWorkerOptions, 'code' | 'env'>) => ReturnType<typeof setUp> }>({
+  setUp: async ({ onTestFinished }, use) => use((options) => setUp(onTestFinished, options)),
+})
+
+/** A lease has to run out in some, and a call in others. */
+const slow = { concurrent: true, timeout: 90_000 }
+
+const of = (contact: string, ...numbers: number[]): PristoEvent[] => numbers.map((n) => makeEvent(n, { contact: { id: contact, email: `${contact}@b.co` } }))
+
+/** The ids that the API has stored of a contact, in the order in which they came. */
+const storedOf = (api: PristoApi, contact: string) => api.events().flatMap((event) => (event.contact.id === contact ? [event.requestId] : []))
+
+const ids = (...numbers: number[]): string[] => numbers.map(uuid)
+
+/** Waits for a fact. (`expect.poll` knows no tests side by side.) */
+const eventually = (fact: () => void | Promise<void>, timeout = 20_000): Promise<void> => vi.waitFor(fact, { timeout, interval: 50 })
+
+/** With nothing left in the spool nothing more will arrive. */
+const empty = async (worker: { operate(): Promise<{ stats: Stats }> }): Promise<void> =>
+  eventually(async () => expect((await worker.operate()).stats.events).toBe(0))
+
+describe('the template in workerd', slow, () => {
+  it('answers 202, and the API has each event once, one contact in order', async ({ setUp }) => {
+    const { api, worker } = await setUp()
+    const contacts = Array.from({ length: 12 }, (_, n) => `c${n}`)
+    for (let round = 0; round < 3; round++) {
+      const batch = contacts.flatMap((contact, n) => of(contact, round * 100 + n * 2, round * 100 + n * 2 + 1))
+      const answer = await worker.send(...batch)
+      expect([answer.status, answer.results]).toEqual([202, batch.map(({ id }) => ({ id, outcome: 'stored' }))])
+    }
+    await empty(worker)
+    contacts.forEach((contact, n) => expect(storedOf(api, contact)).toEqual(ids(...[0, 100, 200].flatMap((round) => [round + n * 2, round + n * 2 + 1]))))
+    expect(api.events()).toHaveLength(72)
+  })
+
+  it('takes an event that comes again no second time', async ({ setUp }) => {
+    const { api, worker } = await setUp()
+    for (let n = 0; n < 3; n++) expect((await worker.send(...of('a', 1))).status).toBe(202)
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1)))
+    await empty(worker)
+    expect((await worker.send(...of('a', 1, 2))).status).toBe(202)
+    await empty(worker)
+    expect(storedOf(api, 'a')).toEqual(ids(1, 2))
+  })
+
+  it('delivers more than one alarm may call', async ({ setUp }) => {
+    const { api, worker } = await setUp()
+    const numbers = Array.from({ length: 100 }, (_, n) => n)
+    for (let from = 0; from < 100; from += 25) await worker.send(...of('a', ...numbers.slice(from, from + 25)))
+    await eventually(() => expect(api.events().length).toBe(100))
+    expect(storedOf(api, 'a')).toEqual(ids(...numbers))
+  })
+
+  it.for<[string, Fault, string[]]>([
+    ['answers 500', { status: 500 }, ids(1, 2)],
+    ['cuts each connection', { reset: 'before' }, ids(1, 2)],
+    ['cuts a connection after it stored the event', { reset: 'after', times: 1 }, ids(1, 1, 2)],
+    ['does not answer', { hang: true, times: 1 }, ids(1, 2)],
+    ['asks to wait', { retryAfter: '2', times: 1 }, ids(1, 2)],
+  ])('answers 202 while the API %s, and delivers when that is over', async ([, fault, arrived], { setUp }) => {
+    const { api, worker } = await setUp()
+    api.fail(fault)
+    expect((await worker.send(...of('a', 1, 2))).status).toBe(202)
+    await eventually(() => expect(api.calls().length).toBeGreaterThan(0))
+    if (!fault.times) api.fail(null)
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(arrived))
+    await empty(worker)
+  })
+
+  it('holds a contact back behind an event that is tried again, and nobody else', async ({ setUp }) => {
+    const { api, worker } = await setUp()
+    api.fail({ status: 503, when: ({ requestId }) => requestId === uuid(1) })
+    await worker.send(...of('a', 1, 2), ...of('b', 3, 4))
+    await eventually(() => expect(api.calls().filter(({ requestId }) => requestId === uuid(1)).length).toBeGreaterThan(1))
+    expect([storedOf(api, 'a'), storedOf(api, 'b')]).toEqual([[], ids(3, 4)])
+    api.fail(null)
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1, 2)))
+  })
+
+  it('buries what the API rejects, for the operator to see, to send once more or to drop', async ({ setUp }) => {
+    const { api, worker } = await setUp()
+    api.fail({ status: 400, when: ({ requestId }) => requestId !== uuid(2) })
+    await worker.send(...of('a', 1, 2), ...of('b', 3))
+    await empty(worker)
+    expect(storedOf(api, 'a')).toEqual(ids(2))
+    const { stats, dead } = await worker.operate()
+    expect(stats).toMatchObject({ events: 0, dead: 2, maxBytes: MAX_BYTES })
+    expect(dead.map(({ event, reason }) => [event.id, reason]).sort()).toEqual(ids(1, 3).map((id) => [id, { code: 'invalid_event', status: 400, message: 'the test said so' }]))
+    api.fail({ status: 400, when: ({ requestId }) => requestId === uuid(3) })
+    expect(await worker.operate('replay')).toEqual({ replay: 2 })
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(2, 1)))
+    await eventually(async () => expect((await worker.operate()).stats).toMatchObject({ events: 0, dead: 1 }))
+    expect(await worker.operate('drop')).toEqual({ drop: 1 })
+    expect((await worker.operate()).stats).toMatchObject({ events: 0, dead: 0, bytes: 0 })
+  })
+
+  it('shows its figures to nobody without the secret, and to nobody where there is none', async ({ setUp }) => {
+    const { worker, startAgain } = await setUp()
+    const statusOf = async (from: Workerd, headers: Record<string, string>): Promise<number> => (await fetch(`${from.directUrl}/pristo/spool`, { headers })).status
+    for (const Authorization of ['', 'Bearer ', `Bearer ${SECRET}x`, SECRET]) expect(await statusOf(worker, { Authorization })).toBe(404)
+    expect(await statusOf(worker, {})).toBe(404)
+    const open = await startAgain({ env: { SPOOL_SECRET: '' } })
+    for (const Authorization of ['Bearer ', 'Bearer', 'Bearer undefined', 'Bearer null']) expect(await statusOf(open, { Authorization })).toBe(404)
+  })
+
+  it('logs a line of figures at the cron trigger', async ({ setUp }) => {
+    const { worker } = await setUp()
+    expect((await fetch(`${worker.url}/cdn-cgi/handler/scheduled`)).status).toBe(200)
+    await eventually(() => expect(worker.logs()).toContain('{"spool":{"events":0,"contacts":0,"dead":0,"bytes":0,'))
+  })
+})
+
+/** Of nothing that is on its way: a lease is longer. */
+const isSoon = (at = Infinity): boolean => at - Date.now() < LEASE_MS / 2
+
+describe('what waits when the Worker ends', slow, () => {
+  it('is delivered by the next one, without any request', async ({ setUp }) => {
+    const { api, worker, startAgain } = await setUp()
+    api.fail({ status: 500 })
+    expect((await worker.send(...of('a', 1, 2))).status).toBe(202)
+    await eventually(() => expect(api.calls().length).toBeGreaterThan(1))
+    await eventually(async () => expect(isSoon((await worker.operate()).stats.dueAt)).toBe(true))
+    await worker.close()
+    api.fail(null)
+    await startAgain()
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1, 2)))
+  })
+
+  it('is delivered after its lease, where the end came in the middle of a call', async ({ setUp }) => {
+    const { api, worker, startAgain } = await setUp()
+    api.fail({ hang: true })
+    await worker.send(...of('a', 1, 2))
+    await eventually(() => expect(api.calls().length).toBe(1))
+    await worker.close()
+    api.fail(null)
+    await startAgain()
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1, 2)), LEASE_MS + 15_000)
+  })
+})
+
+/** The template's parts, with shards that fail when they are told to, objects that keep little, and settings that can be wrong. */
+const TRIALS = `
+  import { optionsFromEnv } from 'pristo/relay/env'
+  import { createRelay } from 'pristo/relay'
+  import { createSpoolObject, objectSpool } from 'pristo/relay/object'
+  const broken = new Set() // of this process, in which relay and objects both are
+  const optionsOf = (env) => optionsFromEnv(env, { identity: 'page' })
+  const settings = (env) => {
+    if (env.WRONG) throw new TypeError('[pristo] PRISTO_API_KEY: got nothing')
+    return optionsOf(env)
+  }
+  export class ${CLASS} extends createSpoolObject(settings, { maxBytes: 2_000 }) {
+    constructor(context, env) {
+      super(context, env)
+      this.name = context.id.name
+    }
+    fetch(request) {
+      if (broken.has(this.name)) throw new Error('this shard fails')
+      return super.fetch(request)
+    }
+  }
+  export default {
+    async fetch(request, env) {
+      const spool = objectSpool(env.${BINDING}, { shards: 4 })
+      const { pathname, searchParams } = new URL(request.url)
+      if (pathname === '/break') return new Response(String(broken.add(searchParams.get('shard'))))
+      if (pathname === '/mend') return new Response(String(broken.clear()))
+      if (pathname === '/pristo/spool') return Response.json({ stats: await spool.stats() })
+      return createRelay({ ...optionsOf(env), spool })(request)
+    }
+  }`
+
+/** One contact of each of the four shards, by trying. */
+const CONTACTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']
+
+describe('a spool of several objects', slow, () => {
+  it('answers 503 where one of them fails, says why, and loses nothing when the batch comes again', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: TRIALS })
+    const batch = CONTACTS.flatMap((contact, n) => of(contact, n))
+    await worker.ask('/break?shard=2')
+    const refused = await worker.send(...batch)
+    expect([refused.status, refused.headers.get('Retry-After'), new Set(refused.results.map(({ outcome }) => outcome))]).toEqual([503, '60', new Set(['retry'])])
+    expect(worker.logs()).toContain('[pristo] the spool cannot be reached: its object failed; events wait in the browsers')
+    await worker.ask('/mend')
+    expect((await worker.send(...batch)).status).toBe(202)
+    await empty(worker)
+    expect(api.events().map(({ requestId }) => requestId).sort()).toEqual(batch.map(({ id }) => id))
+  })
+
+  it('answers 503 where one of them is full, and goes on where it is not any more', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: TRIALS })
+    api.fail({ hang: true })
+    const numbers = Array.from({ length: 40 }, (_, n) => n)
+    expect((await worker.send(...of('a', ...numbers))).status).toBe(503)
+    expect(worker.logs()).toContain('[pristo] the spool is full; events wait in the browsers')
+    expect((await worker.send(...of('a', 1))).status).toBe(202)
+    expect((await worker.operate()).stats).toMatchObject({ events: 1, maxBytes: 8_000 })
+  })
+
+  it('keeps what it has while the settings are wrong, says so, and delivers once they are right and somebody looks', async ({ setUp }) => {
+    const { api, worker, startAgain } = await setUp({ code: TRIALS, env: { WRONG: 'yes' } })
+    expect((await worker.send(...of('a', 1))).status).toBe(202)
+    await eventually(() => expect(worker.logs()).toContain('[pristo] the spool failed: [pristo] PRISTO_API_KEY: got nothing; it tries again in 60 s'))
+    await worker.close()
+    const mended = await startAgain({ env: {} })
+    expect((await mended.operate()).stats.events).toBe(1)
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1)))
+  })
+})
+
+test('loses nothing, disorders nothing and repeats only what must be, while Workers are killed and the API fails at random', async () => {
+  const { sent, lost, duplicated, duplicatedAllowed, disordered } = await runObjectChaos({ events: 150, kills: 3 })
+  expect({ sent, lost, disordered, unexplained: duplicated - duplicatedAllowed }).toEqual({ sent: 150, lost: 0, disordered: 0, unexplained: 0 })
+}, 180_000)
