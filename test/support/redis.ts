@@ -38,14 +38,18 @@ export interface Redis {
   remove(): Promise<void>
 }
 
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
+/**
+ * A free port below those that the system gives to outgoing connections (from 32768): while the server is down, one of them could take its
+ * place, or be connected to itself.
+ */
+export const freePort = async (): Promise<number> => {
+  const port = 20_000 + Math.floor(Math.random() * 10_000)
+  const probe = createServer().listen(port, '127.0.0.1')
+  const isFree = await Promise.race([once(probe, 'listening').then(() => true), once(probe, 'error').then(() => false)])
+  if (!isFree) return freePort()
+  probe.close()
+  await once(probe, 'close')
+  return port
 }
 
 /** Starts the program. Resolves once it says that it takes connections, rejects with its log where it ends before. */

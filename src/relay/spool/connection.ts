@@ -25,6 +25,8 @@ export interface Connection {
 /** The part of `@redis/client` that is needed here. */
 interface Client {
   readonly isOpen: boolean
+  /** Whether it is connected, and not about to be. */
+  readonly isReady: boolean
   on(event: string, listener: (value: unknown) => void): unknown
   connect(): Promise<unknown>
   sendCommand(command: readonly string[]): Promise<unknown>
@@ -47,7 +49,7 @@ const load = async (): Promise<Library> => {
 const REFUSALS: Readonly<Record<string, string | undefined>> = {
   WRONGPASS: 'cannot use Redis: it refuses the user or the password',
   NOAUTH: 'cannot use Redis: it asks for a password',
-  NOPERM: 'cannot use Redis: its user may not do what is needed (all commands but @admin, CONFIG GET, and all keys under the prefix)',
+  NOPERM: 'cannot use Redis: its user may not do what is needed, which is ~PREFIX* +@all -@admin -@dangerous +info +config|get',
   LOADING: 'waits for Redis, which still reads its own files',
   READONLY: 'cannot write: this Redis is a replica. Give the address of the primary',
   MASTERDOWN: 'cannot write: this Redis is a replica. Give the address of the primary',
@@ -90,6 +92,7 @@ const explain = (error: unknown, last: unknown): SpoolError => {
   const refusal = REFUSALS[wordOf(error) ?? '']
   if (refusal) return new SpoolError(refusal, error)
   const { code } = Object(error)
+  if (/CERT|SELF_SIGNED|UNABLE_TO/.test(String(code))) return new SpoolError(`does not trust the certificate of Redis (${code}): NODE_EXTRA_CA_CERTS names a file of those to trust`, error)
   if (typeof code === 'string') return new SpoolError(`cannot reach Redis: ${FAILURES[code] ?? code}`, error)
   if (name === 'SocketClosedUnexpectedlyError' || name === 'DisconnectsClientError') return new SpoolError('lost its connection to Redis', error)
   if (name === 'ConnectionTimeoutError' || name === 'SocketTimeoutError') return new SpoolError('cannot reach Redis: it does not answer', error)
@@ -112,6 +115,7 @@ export const connect = async ({ url, limitMs, onReady }: { url: string; limitMs:
   const { createClient } = await load()
   let last: unknown
   let isOpened = false
+  let isClosed = false
   const client = createClient({
     url,
     RESP: 2, // a failed login is then answered by AUTH, which repeats no password
@@ -127,14 +131,21 @@ export const connect = async ({ url, limitMs, onReady }: { url: string; limitMs:
   client.on('error', (error) => (last = error))
   client.on('ready', () => {
     last = undefined
-    onReady()
+    if (isClosed) client.destroy() // it was closed while it connected, which the client does not stop (6.3.1)
+    else onReady()
   })
 
-  /** A peer that is gone without a word would be waited for until the system gives up, which takes 15 minutes. */
+  /**
+   * A peer that is gone without a word would be waited for until the system gives up, which takes 15 minutes. Not while the client connects
+   * already: it would do so twice then, and hear the answers of both connections (6.3.1).
+   */
   const connectAgain = (): void => {
+    if (!client.isReady) return
     client.destroy()
     client.connect().catch((error: unknown) => (last = error))
   }
+
+  const silence = (): SpoolError => new SpoolError(`got no answer from Redis within ${limitMs} ms`)
 
   const send = async (...command: string[]): Promise<unknown> => {
     try {
@@ -143,22 +154,27 @@ export const connect = async ({ url, limitMs, onReady }: { url: string; limitMs:
     } catch (error) {
       throw explain(error, last)
     }
-    if (client.isOpen) connectAgain()
-    throw new SpoolError(`got no answer from Redis within ${limitMs} ms`)
+    connectAgain()
+    throw silence()
+  }
+
+  const end = (): void => {
+    isClosed = true
+    client.destroy()
   }
 
   try {
-    await client.connect()
+    if (!(await within(client.connect(), 2 * limitMs))) throw silence()
   } catch (error) {
+    end()
     throw explain(error, undefined)
   }
   isOpened = true
   return {
     send,
     close: async () => {
-      if (!client.isOpen) return
-      await within(client.close(), limitMs)
-      client.destroy()
+      if (client.isReady) await within(client.close(), limitMs)
+      end()
     },
   }
 }

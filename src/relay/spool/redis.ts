@@ -8,8 +8,9 @@ import type { Contact, PristoEvent } from '../../contract.ts'
 import { describeGiven } from '../given.ts'
 import { isRecord, parseJson } from '../json.ts'
 import { connect, refusalOf, type Connection } from './connection.ts'
+import { createLook, parseInfo, type Server } from './safety.ts'
 import { MIGRATIONS, migrationTo, SCRIPTS } from './scripts.ts'
-import { detailsOf, MAX_BYTES, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
+import { byName, detailsOf, laneOf, MAX_BYTES, nameOf, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
 import type { SpoolOptions } from './sqlite.ts'
 
 /** Options of a spool in Redis. */
@@ -25,8 +26,11 @@ export interface RedisSpoolOptions extends SpoolOptions {
 
 const ANSWER_MS = 5_000
 
-/** The first version in which INFO tells of each rewrite, and that is still in use: the one of Debian 11's backports, and of most clouds. */
+/** The oldest that this was written for. */
 const OLDEST = [6, 2] as const
+
+/** How many events of a contact a script takes in one command. */
+const EVENTS_AT_ONCE = 1_000
 
 /** How many buried events a script moves or gives: it holds up all others for a few milliseconds. */
 const DEAD_AT_ONCE = 100
@@ -41,10 +45,20 @@ interface Keys {
   time: () => string
 }
 
-/** As JSON, which has a form for halves of surrogate pairs, and no line break. */
-const laneOf = ({ contact }: PristoEvent): string => JSON.stringify(contact.id)
-
-const nameOf = (event: PristoEvent): string => `${event.id.toLowerCase()} ${laneOf(event)}`
+/** The events without repetitions, each contact's together: its name, how many, and of each its id and JSON. */
+const groupsOf = (events: readonly PristoEvent[]): (string | number)[] => {
+  const lanes = new Map<string, string[][]>()
+  for (const event of byName(events).values()) {
+    const lane = laneOf(event.contact)
+    const all = lanes.get(lane) ?? []
+    all.push([event.id.toLowerCase(), JSON.stringify(event)])
+    lanes.set(lane, all)
+  }
+  return [...lanes].flatMap(([lane, all]) => {
+    const portions = Array.from({ length: Math.ceil(all.length / EVENTS_AT_ONCE) }, (_, n) => all.slice(n * EVENTS_AT_ONCE, (n + 1) * EVENTS_AT_ONCE))
+    return portions.flatMap((portion) => [lane, portion.length, ...portion.flat()])
+  })
+}
 
 const damaged = (): never => {
   throw new SpoolError('holds what no relay wrote: somebody else has changed its keys')
@@ -57,98 +71,38 @@ const json = <T>(text: string): T => {
   return isRecord(value) ? (value as T) : damaged() // written by `put` or `bury`, which typed it
 }
 
-/** The lines of INFO, `name:value`. */
-const parseInfo = (reply: unknown): Map<string, string> =>
-  new Map(
-    String(reply)
-      .split('\r\n')
-      .flatMap((line) => (line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [])),
-  )
-
-/** What CONFIG GET answers: names and values in turns. */
-const parseConfig = (reply: unknown): Map<string, string> => {
-  const texts = list(reply).map(String)
-  return new Map(texts.flatMap((name, place) => (place % 2 ? [] : [[name, texts[place + 1] ?? ''] as const])))
-}
-
-/** What a server must be set to. */
-const SETTINGS = [
-  ['appendonly', 'yes', 'Redis would hold events in its memory only'],
-  ['appendfsync', 'always', 'Redis would say yes before an event is on its disk'],
-  ['no-appendfsync-on-rewrite', 'no', 'Redis would not sync its disk while it rewrites its file'],
-  ['maxmemory-policy', 'noeviction', 'Redis would throw events away where its memory is full'],
-] as const
-
-/** A look at how safe the server is. `isNew` says that its file may not be complete yet. */
-const createLook = ({ send }: Connection) => {
-  /** Whether the append-only file was seen complete. After it was switched on, it is so only when Redis has once rewritten it. */
-  let isComplete = false
-
-  const ask = async (pattern: string): Promise<Map<string, string>> => {
-    try {
-      return parseConfig(await send('CONFIG', 'GET', pattern))
-    } catch (cause) {
-      if (cause instanceof SpoolError && (refusalOf(cause) === 'NOPERM' || /unknown command/.test(cause.message)))
-        throw new SpoolError('cannot ask Redis whether it is safe: allow its user CONFIG GET', cause)
-      throw cause
-    }
-  }
-
-  /** Rejects with what to set. */
-  const checkSettings = async (): Promise<void> => {
-    const [appending, evicting] = await Promise.all([ask('*append*'), ask('maxmemory-policy')])
-    const wrong = SETTINGS.find(([name, value]) => (appending.get(name) ?? evicting.get(name)) !== value)
-    if (!wrong) return
-    const [name, value, why] = wrong
-    throw new SpoolError(`is not safe there: set ${name} ${value} (it is ${appending.get(name) ?? evicting.get(name) ?? 'unknown'}); ${why}`)
-  }
-
-  const checkFile = async (): Promise<void> => {
-    const info = parseInfo(await send('INFO', 'persistence'))
-    const isOn = info.get('aof_enabled') === '1'
-    const isBeingWritten = info.get('aof_rewrite_in_progress') !== '0' || info.get('aof_rewrite_scheduled') !== '0'
-    isComplete = isOn && (isComplete || !isBeingWritten)
-    if (info.get('aof_last_write_status') !== 'ok') throw new SpoolError('cannot write: Redis could not write its append-only file. Look at its disk and its log')
-    if (isOn && !isComplete) throw new SpoolError('waits for Redis to finish writing its append-only file')
-  }
-
-  return {
-    checkSettings,
-    /** Rejects where an event that was just written may not be on the disk. */
-    check: async (): Promise<void> => {
-      await Promise.all([checkSettings(), checkFile()])
-    },
-    /** Another server may be there now. */
-    forget: (): void => {
-      isComplete = false
-    },
-  }
-}
-
 /** What is asked for in one turn of the event loop, done once, behind what was sent in that turn. */
-const oncePerTurn = (work: () => Promise<void>): (() => Promise<void>) => {
+const oncePerTurn = <T>(work: (argument: T) => Promise<void>): ((argument: T) => Promise<void>) => {
   let waiting: Promise<void> | undefined
-  return () =>
+  return (argument) =>
     (waiting ??= new Promise((resolve, reject) => {
       setImmediate(() => {
         waiting = undefined
-        work().then(resolve, reject)
+        work(argument).then(resolve, reject)
       })
     }))
 }
 
+/** Rejects where the server cannot have a spool. */
+const greet = async ({ send }: Connection): Promise<Server> => {
+  const info = parseInfo(await send('INFO'))
+  const version = info.get('redis_version') ?? ''
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) throw new SpoolError(`needs Redis ${OLDEST.join('.')} or later, or Valkey; this is ${version || 'neither'}`)
+  if (info.get('role') !== 'master') throw new SpoolError('cannot write: this Redis is a replica. Give the address of the primary')
+  return { tellsAll: major > 6 }
+}
+
 /** Makes a server ready for the scripts; rejects where it cannot be, or where there is no spool and `create` is false. */
 const createPrepare =
-  ({ send }: Connection, { prefix, time, create }: Keys & { create: boolean }) =>
-  async (): Promise<void> => {
-    const info = parseInfo(await send('INFO'))
-    const [major = 0, minor = 0] = (info.get('redis_version') ?? '').split('.').map(Number)
-    if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
-      throw new SpoolError(`needs Redis ${OLDEST.join('.')} or later, or Valkey; this is ${info.get('redis_version') ?? 'neither'}`)
-    if (info.get('role') !== 'master') throw new SpoolError('cannot write: this Redis is a replica. Give the address of the primary')
+  (connection: Connection, { create, ...keys }: Keys & { create: boolean }) =>
+  async (): Promise<Server> => {
+    const { send } = connection
+    const server = await greet(connection)
     await Promise.all([...digests.keys()].map((script) => send('SCRIPT', 'LOAD', script)))
-    if (!create && (await send('HEXISTS', prefix, 'version')) !== 1) throw new NoSpoolError()
-    await migrate({ send, prefix, time })
+    if (!create && (await send('HEXISTS', keys.prefix, 'version')) !== 1) throw new NoSpoolError()
+    await migrate({ send, ...keys })
+    return server
   }
 
 /** Brings the keys to the newest version, which are none at first. Rejects where they are of a newer package. */
@@ -160,22 +114,22 @@ export const migrate = async ({ send, prefix, time, migrations = MIGRATIONS }: P
 }
 
 /** The scripts, on a server that is made ready for them where it is not, as after it was started again. */
-const createRun = ({ send }: Connection, { prefix, time, prepare }: Keys & { prepare: () => Promise<void> }) => {
-  let ready: Promise<void> | undefined
+const createRun = ({ send }: Connection, { prefix, time, prepare }: Keys & { prepare: () => Promise<Server> }) => {
+  let ready: Promise<Server> | undefined
   const running = new Set<Promise<unknown>>()
 
-  const becomeReady = async (): Promise<void> => {
+  const becomeReady = async (): Promise<Server> => {
     try {
-      await (ready ??= prepare())
+      return await (ready ??= prepare())
     } catch (cause) {
       ready = undefined
       throw cause
     }
   }
 
-  const once = async (script: Script, args: readonly (string | number)[], beside?: () => Promise<void>): Promise<unknown> => {
-    await becomeReady()
-    const done = beside?.()
+  const once = async (script: Script, args: readonly (string | number)[], beside?: (server: Server) => Promise<void>): Promise<unknown> => {
+    const server = await becomeReady()
+    const done = beside?.(server)
     const [answer] = await Promise.all([send('EVALSHA', digests.get(SCRIPTS[script]) ?? '', '1', prefix, time(), ...args.map(String)), done])
     return answer
   }
@@ -196,7 +150,7 @@ const createRun = ({ send }: Connection, { prefix, time, prepare }: Keys & { pre
       ready = undefined
     },
     /** Runs a script; `beside` begins with it, and is awaited as well. */
-    run: async (script: Script, args: readonly (string | number)[] = [], beside?: () => Promise<void>): Promise<unknown> => {
+    run: async (script: Script, args: readonly (string | number)[] = [], beside?: (server: Server) => Promise<void>): Promise<unknown> => {
       const done = twice(script, args, beside)
       running.add(done)
       try {
@@ -215,14 +169,14 @@ const createRun = ({ send }: Connection, { prefix, time, prepare }: Keys & { pre
 /**
  * Opens a spool at `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]` (`rediss:` over TLS), which any number of relays may share. Rejects with
  * one line where the server cannot be reached, is older than 6.2, or would lose events: it needs `appendonly yes`, `appendfsync always` and
- * `maxmemory-policy noeviction`, and this is looked at with every `put`. All events are in its memory, at about three times their bytes.
- * A failover to a replica may lose what only the disk of the primary had.
+ * `maxmemory-policy noeviction`, and this is looked at with every `put`. All events are in its memory, at about three times their bytes, and
+ * 200 bytes for each of the last 48 hours. A failover to a replica may lose what only the disk of the primary had.
  */
 export const openRedisSpool = async (
   url: string,
   { prefix = '{pristo}', maxBytes = MAX_BYTES, create = true, now, answerMs = ANSWER_MS }: RedisSpoolOptions = {},
 ): Promise<Spool> => {
-  if (!/\{[^}]+\}/.test(prefix)) throw new TypeError(`[pristo] prefix: got ${describeGiven(prefix)}; allowed is a text with something in braces, such as {pristo}`)
+  if (!/^[^{]*\{[^}]+\}/.test(prefix)) throw new TypeError(`[pristo] prefix: got ${describeGiven(prefix)}; allowed is a text with something in braces, such as {pristo}`)
   const keys: Keys = { prefix, time: () => (now ? String(now()) : '') }
   let forget = (): void => undefined
   const connection = await connect({ url, limitMs: answerMs, onReady: () => forget() })
@@ -235,7 +189,7 @@ export const openRedisSpool = async (
   }
 
   const holds = async (script: 'settle' | 'retry' | 'bury', { event, fence }: Claim, ...args: (string | number)[]): Promise<boolean> =>
-    (await run(script, [laneOf(event), fence, ...args])) === 1
+    (await run(script, [laneOf(event.contact), fence, ...args])) === 1
 
   /** In portions: what rejects midway has done some of it, and does the rest when it is asked again. */
   const exhume = async (script: 'replay' | 'drop', which: Selection): Promise<number> => {
@@ -260,7 +214,7 @@ export const openRedisSpool = async (
   }
 
   try {
-    await look.checkSettings()
+    await look.checkSettings(await greet(connection))
     await becomeReady()
   } catch (cause) {
     await connection.close()
@@ -268,10 +222,8 @@ export const openRedisSpool = async (
   }
   return {
     put: async (events) => {
-      const unique = new Map(events.map((event) => [nameOf(event), event]))
-      const args = [...unique].flatMap(([name, event]) => [name, laneOf(event), JSON.stringify(event)])
       try {
-        const answer = await run('put', [maxBytes, ...args], isSafe)
+        const answer = await run('put', [maxBytes, ...groupsOf(events)], isSafe)
         return answer === 'accepted' || answer === 'full' ? answer : damaged()
       } catch (cause) {
         if (refusalOf(cause) === 'OOM') return 'full'
@@ -315,12 +267,12 @@ export const openRedisSpool = async (
 
 const readClaim = (reply: unknown): Claim => {
   const [entry, attempts, fence, details] = list(reply).map(String)
-  const [, seq, acceptedAt, body] = /^(\d+) (\d+)\n(.*)$/s.exec(entry ?? '') ?? damaged()
+  const [, seq, acceptedAt, body] = /^(\d+) (\d+)\n([^\n]*)$/.exec(entry ?? '') ?? damaged()
   const event = withDetails(json<PristoEvent>(body ?? ''), details ? json<Contact>(details) : undefined)
   return { event, acceptedAt: Number(acceptedAt), attempts: Number(attempts), seq: Number(seq), fence: Number(fence) }
 }
 
 const readDead = (entry: string): DeadEvent => {
-  const [, acceptedAt, buriedAt, reason, body] = /^(\d+) (\d+)\n(.*)\n(.*)$/.exec(entry) ?? damaged()
+  const [, acceptedAt, buriedAt, reason, body] = /^(\d+) (\d+)\n([^\n]*)\n([^\n]*)$/.exec(entry) ?? damaged()
   return { event: json<PristoEvent>(body ?? ''), reason: json<Reason>(reason ?? ''), acceptedAt: Number(acceptedAt), buriedAt: Number(buriedAt) }
 }

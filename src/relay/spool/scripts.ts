@@ -43,22 +43,28 @@ end
 `
 
 /** An older relay must not write what a newer one would not read, nor any into a database that was emptied. */
-const VERSION = `
-local version = redis.call('HGET', p, 'version') or '0'
-if version ~= '${MIGRATIONS.length}' then return redis.error_reply('SCHEMA ' .. version) end
+const TOTALS = `
+local totals = redis.call('HMGET', p, 'version', 'seq', 'events', 'bytes')
+if totals[1] ~= '${MIGRATIONS.length}' then return redis.error_reply('SCHEMA ' .. (totals[1] or '0')) end
+local seq, events, bytes = tonumber(totals[2]), tonumber(totals[3]), tonumber(totals[4])
+local function save() redis.call('HSET', p, 'seq', int(seq), 'events', int(events), 'bytes', int(bytes)) end
 `
 
 /**
- * Redis refuses what may need memory where it has none left, but not within a script that has written already (scripting.c, \`SCRIPT_WRITE_DIRTY\`;
- * 6.2 and 7.0): to delete a key that is not there counts as such. Without this, a spool that is full could not be emptied.
+ * Redis refuses what may need memory where it has none left, but not within a script that has written already (\`SCRIPT_WRITE_DIRTY\` in script.c
+ * of 7.0, \`lua_write_dirty\` in scripting.c of 6.2): to delete a key that is not there counts as such, and so does what takes something away.
+ * Without this, a spool that is full could not be emptied.
  */
 const WITHOUT_MEMORY = `
 redis.call('DEL', p .. ':none')
 `
 
 const LANES = `
-local function append(lane, seq, body)
-  if redis.call('RPUSH', p .. ':lane:' .. lane, int(seq) .. ' ' .. int(at) .. '\\n' .. body) == 1 then
+local stamp = ' ' .. int(at) .. '\\n' -- SEQ has 13 digits for the next thousand years, so that Lua writes it as it is
+
+-- Behind what waits of a contact: it is due at once where nothing does.
+local function append(lane, entries)
+  if redis.call('RPUSH', p .. ':lane:' .. lane, unpack(entries)) == #entries then
     redis.call('ZADD', p .. ':due', int(at), lane)
     redis.call('ZADD', p .. ':heads', int(at), lane)
   end
@@ -72,17 +78,19 @@ end
 -- Takes the first event of a lane out: the next one is due, or the lane is over.
 local function advance(lane)
   local first = redis.call('LPOP', p .. ':lane:' .. lane)
+  local acceptedAt, body = string.match(first, '^%d+ (%d+)\\n(.*)$')
   local following = redis.call('LINDEX', p .. ':lane:' .. lane, 0)
   redis.call('HDEL', p .. ':held', lane)
   if following then
+    local followingAt = string.match(following, '^%d+ (%d+)')
     redis.call('ZADD', p .. ':due', int(at), lane)
-    redis.call('ZADD', p .. ':heads', string.match(following, '^%d+ (%d+)'), lane)
+    if followingAt ~= acceptedAt then redis.call('ZADD', p .. ':heads', followingAt, lane) end
   else
     redis.call('ZREM', p .. ':due', lane)
     redis.call('ZREM', p .. ':heads', lane)
   end
-  redis.call('HINCRBY', p, 'events', -1)
-  return first
+  events = events - 1
+  return body, acceptedAt
 end
 
 local function remember(name)
@@ -90,30 +98,52 @@ local function remember(name)
 end
 `
 
-/** ARGV: time, most bytes, then of each event name, contact, body. */
+/**
+ * ARGV: time, most bytes, then of each contact: its CONTACT, how many events, and of each event ID and body. A contact's events come in portions
+ * of at most 1 000: Lua has a stack of 8 000 values.
+ * The first thing that is written is refused where there is no memory left, so that nothing is.
+ */
 const PUT = `
-local totals = redis.call('HMGET', p, 'seq', 'events', 'bytes')
-local fresh = {}
+local groups = {}
 local added = 0
-for i = 3, #ARGV, 3 do
-  local known = redis.call('GET', p .. ':id:' .. ARGV[i])
-  if not known or (known ~= '0' and tonumber(known) < at) then
-    fresh[#fresh + 1] = i
-    added = added + #ARGV[i + 2]
+local count = 0
+local i = 3
+while i < #ARGV do
+  local lane = ARGV[i]
+  local last = i + 2 * ARGV[i + 1]
+  local ids, fresh = {}, {}
+  for n = i + 2, last, 2 do ids[#ids + 1] = p .. ':id:' .. ARGV[n] .. ' ' .. lane end
+  for n, known in ipairs(redis.call('MGET', unpack(ids))) do
+    if not known or (known ~= '0' and tonumber(known) < at) then
+      local body = ARGV[i + 1 + 2 * n]
+      fresh[#fresh + 1] = { ids[n], body }
+      added = added + #body
+    end
   end
+  if #fresh > 0 then groups[#groups + 1] = { lane, fresh } end
+  count = count + #fresh
+  i = last + 2
 end
-if #fresh == 0 then
+if count == 0 then
   -- Whoever put them may have had no answer: what is written now is synced after them, and so are they.
   redis.call('DEL', p .. ':none')
-  redis.call('HINCRBY', p, 'known', 1)
+  save()
   return 'accepted'
 end
-if totals[3] + added > tonumber(ARGV[2]) then return 'full' end
-redis.call('HSET', p, 'seq', int(totals[1] + #fresh), 'events', int(totals[2] + #fresh), 'bytes', int(totals[3] + added))
-for n, i in ipairs(fresh) do
-  redis.call('SET', p .. ':id:' .. ARGV[i], 0)
-  append(ARGV[i + 1], totals[1] + n, ARGV[i + 2])
+if bytes + added > tonumber(ARGV[2]) then return 'full' end
+for _, group in ipairs(groups) do
+  local ids, entries = {}, {}
+  for n, event in ipairs(group[2]) do
+    ids[2 * n - 1], ids[2 * n] = event[1], '0'
+    entries[n] = seq + n .. stamp .. event[2]
+  end
+  redis.call('MSET', unpack(ids))
+  append(group[1], entries)
+  seq = seq + #entries
 end
+events = events + count
+bytes = bytes + added
+save()
 return 'accepted'
 `
 
@@ -126,14 +156,21 @@ if #lanes < tonumber(ARGV[2]) then
 end
 local claims = {}
 if #lanes == 0 then return claims end
+${WITHOUT_MEMORY}
 local fence = redis.call('HINCRBY', p, 'fence', #lanes) - #lanes
 for n, lane in ipairs(lanes) do
-  local attempts = string.match(redis.call('HGET', p .. ':held', lane) or '0 0', '%d+$')
-  redis.call('ZADD', p .. ':due', int(at + ${LEASE_MS}), lane)
-  redis.call('HSET', p .. ':held', lane, int(fence + n) .. ' ' .. attempts)
   local entry = redis.call('LINDEX', p .. ':lane:' .. lane, 0)
-  local details = redis.call('GET', p .. ':details:' .. lane)
-  claims[n] = { entry, attempts, int(fence + n), details or '' }
+  if entry then
+    local attempts = string.match(redis.call('HGET', p .. ':held', lane) or '0 0', '%d+$')
+    redis.call('ZADD', p .. ':due', int(at + ${LEASE_MS}), lane)
+    redis.call('HSET', p .. ':held', lane, int(fence + n) .. ' ' .. attempts)
+    local details = redis.call('GET', p .. ':details:' .. lane)
+    claims[#claims + 1] = { entry, attempts, int(fence + n), details or '' }
+  else
+    -- Somebody has deleted the list: others go on.
+    redis.call('ZREM', p .. ':due', lane)
+    redis.call('ZREM', p .. ':heads', lane)
+  end
 end
 return claims
 `
@@ -141,8 +178,9 @@ return claims
 /** ARGV: time, contact, fence, name. */
 const SETTLE = `
 if not isHeld(ARGV[2], ARGV[3]) then return 0 end
-local body = string.match(advance(ARGV[2]), '\\n(.*)$')
-redis.call('HINCRBY', p, 'bytes', -#body)
+local body = advance(ARGV[2])
+bytes = bytes - #body
+save()
 redis.call('DEL', p .. ':details:' .. ARGV[2])
 remember(ARGV[4])
 return 1
@@ -151,6 +189,7 @@ return 1
 /** ARGV: time, contact, fence, milliseconds to wait. */
 const RETRY = `
 if not isHeld(ARGV[2], ARGV[3]) then return 0 end
+${WITHOUT_MEMORY}
 local attempts = string.match(redis.call('HGET', p .. ':held', ARGV[2]), '%d+$')
 redis.call('HSET', p .. ':held', ARGV[2], '0 ' .. int(attempts + 1))
 redis.call('ZADD', p .. ':due', int(at + ARGV[4]), ARGV[2])
@@ -160,8 +199,10 @@ return 1
 /** ARGV: time, contact, fence, name, reason, details or an empty text. */
 const BURY = `
 if not isHeld(ARGV[2], ARGV[3]) then return 0 end
-local acceptedAt, body = string.match(advance(ARGV[2]), '^%d+ (%d+)\\n(.*)$')
-redis.call('ZADD', p .. ':dead', redis.call('HINCRBY', p, 'seq', 1), ARGV[4])
+local body, acceptedAt = advance(ARGV[2])
+seq = seq + 1
+save()
+redis.call('ZADD', p .. ':dead', int(seq), ARGV[4])
 redis.call('ZADD', p .. ':dead:names', 0, ARGV[4])
 redis.call('HSET', p .. ':dead:events', ARGV[4], acceptedAt .. ' ' .. int(at) .. '\\n' .. ARGV[5] .. '\\n' .. body)
 if ARGV[6] ~= '' then redis.call('SET', p .. ':details:' .. ARGV[2], ARGV[6], 'PX', ${DETAILS_MS}) end
@@ -183,10 +224,14 @@ return events
 const EXHUME = `
 local function chosen()
   if ARGV[2] == 'all' then return redis.call('ZRANGEBYSCORE', p .. ':dead', '-inf', upTo, 'LIMIT', 0, ARGV[3]) end
-  local names = {}
+  local names, numbers = {}, {}
   for i = 3, #ARGV do
-    for _, name in ipairs(redis.call('ZRANGEBYLEX', p .. ':dead:names', '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!')) do names[#names + 1] = name end
+    for _, name in ipairs(redis.call('ZRANGEBYLEX', p .. ':dead:names', '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!')) do
+      names[#names + 1] = name
+      numbers[name] = tonumber(redis.call('ZSCORE', p .. ':dead', name))
+    end
   end
+  table.sort(names, function(one, other) return numbers[one] < numbers[other] end)
   return names
 end
 
@@ -201,47 +246,49 @@ end
 
 const UP_TO = `
 local upTo = ARGV[4]
-if not upTo or upTo == '' then upTo = redis.call('HGET', p, 'seq') end
+if not upTo or upTo == '' then upTo = int(seq) end
 `
 
 const REPLAY = `
 local names = chosen()
 for _, name in ipairs(names) do
-  append(string.sub(name, 38), redis.call('HINCRBY', p, 'seq', 1), exhume(name))
-  redis.call('HINCRBY', p, 'events', 1)
+  seq = seq + 1
+  append(string.sub(name, 38), { seq .. stamp .. exhume(name) })
+  events = events + 1
 end
+save()
 return { #names, upTo }
 `
 
 const DROP = `
 local names = chosen()
 for _, name in ipairs(names) do
-  redis.call('HINCRBY', p, 'bytes', -#exhume(name))
+  bytes = bytes - #exhume(name)
   remember(name)
 end
+save()
 return { #names, upTo }
 `
 
 /** Gives events, bytes, contacts, buried ones, when the next is due, when the oldest was accepted; the last two empty where none waits. */
 const STATS = `
-local totals = redis.call('HMGET', p, 'events', 'bytes')
 local due = redis.call('ZRANGE', p .. ':due', 0, 0, 'WITHSCORES')
 local oldest = redis.call('ZRANGE', p .. ':heads', 0, 0, 'WITHSCORES')
-return { totals[1], totals[2], redis.call('ZCARD', p .. ':due'), redis.call('ZCARD', p .. ':dead'), due[2] or '', oldest[2] or '' }
+return { int(events), int(bytes), redis.call('ZCARD', p .. ':due'), redis.call('ZCARD', p .. ':dead'), due[2] or '', oldest[2] or '' }
 `
 
-const step = (...parts: string[]): string => BASE + CLOCK + VERSION + parts.join('')
+const step = (...parts: string[]): string => BASE + CLOCK + TOTALS + parts.join('')
 
 /** The scripts by what they do. */
 export const SCRIPTS = {
   put: step(LANES, PUT),
-  claim: step(WITHOUT_MEMORY, CLAIM),
-  settle: step(WITHOUT_MEMORY, LANES, SETTLE),
-  retry: step(WITHOUT_MEMORY, LANES, RETRY),
-  bury: step(WITHOUT_MEMORY, LANES, BURY),
+  claim: step(CLAIM),
+  settle: step(LANES, SETTLE),
+  retry: step(LANES, RETRY),
+  bury: step(LANES, BURY),
   list: step(LIST),
-  replay: step(WITHOUT_MEMORY, LANES, UP_TO, EXHUME, REPLAY),
-  drop: step(WITHOUT_MEMORY, LANES, UP_TO, EXHUME, DROP),
+  replay: step(LANES, UP_TO, EXHUME, REPLAY),
+  drop: step(LANES, UP_TO, EXHUME, DROP),
   stats: step(STATS),
 } as const
 

@@ -49,11 +49,16 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
   const bytesOf = (...events: PristoEvent[]): number => events.reduce((sum, event) => sum + new TextEncoder().encode(JSON.stringify(event)).length, 0)
 
   describe(`a spool on ${engine}`, () => {
-    test('gives an event as it was put', async () => {
+    test('gives an event as it was put, and lists it so when it is buried', async () => {
       const spool = await setUp()
-      const event = makeEvent(1, { contact: { id: 'ü "1" \\ {x}', email: 'a@b.co', customFields: { plan: 'pro', empty: '' } }, customFields: { née: '✓\u0000🙂', '': 'x' } })
+      const odd = '✓\u0000\n\u2028\u2029\ud800🙂'
+      const event = makeEvent(1, { contact: { id: `ü "1" \\ {x}${odd}`, email: 'a@b.co', customFields: { plan: 'pro', empty: '' } }, customFields: { née: odd, '': 'x' } })
+      const reason = { code: 'invalid_event', message: odd }
       expect(await spool.put([event])).toBe('accepted')
-      expect(await spool.claim(5)).toMatchObject([{ event, acceptedAt: NOW, attempts: 0 }])
+      const claim = await claimOne(spool)
+      expect(claim).toMatchObject({ event, acceptedAt: NOW, attempts: 0 })
+      expect(await spool.bury(claim, reason)).toBe(true)
+      expect(await spool.dead.list(5)).toMatchObject([{ event, reason }])
     })
 
     test('takes the same event once, while it waits, after it was delivered, and for 48 hours', async () => {

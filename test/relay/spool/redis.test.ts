@@ -1,11 +1,17 @@
-import { createServer, type Socket, connect as connectTo } from 'node:net'
+import { build } from 'esbuild'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect as connectTo, createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import { openSpool } from '../../../src/relay/spool.ts'
-import { openRedisSpool, type RedisSpoolOptions } from '../../../src/relay/spool/redis.ts'
-import { NoSpoolError, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
-import { hasRedis, startRedis, type Redis } from '../../support/redis.ts'
+import { migrate, openRedisSpool, type RedisSpoolOptions } from '../../../src/relay/spool/redis.ts'
+import { MIGRATIONS } from '../../../src/relay/spool/scripts.ts'
+import { LEASE_MS, NoSpoolError, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
+import { freePort, hasRedis, startRedis, type Redis } from '../../support/redis.ts'
 import { uuid } from '../harness.ts'
 import { describeSpool, eventOf } from './conformance.ts'
 
@@ -13,6 +19,7 @@ vi.setConfig({ testTimeout: 30_000 }) // servers are started and killed, and a b
 
 const opened: Spool[] = []
 const running: Redis[] = []
+const proxies: Server[] = []
 
 const open = async (url: string, options: RedisSpoolOptions = {}): Promise<Spool> => {
   const spool = await openRedisSpool(url, options)
@@ -28,6 +35,7 @@ const run = async (settings?: Record<string, string>): Promise<Redis> => {
 
 afterEach(async () => {
   for (const spool of opened.splice(0)) await spool.close().catch(() => undefined) // the test itself may have
+  for (const proxy of proxies.splice(0)) proxy.close()
   for (const redis of running.splice(0)) await redis.remove()
 })
 
@@ -73,6 +81,24 @@ const audit = async (redis: Redis, spool: Spool): Promise<void> => {
   if (!stats.events && !stats.dead) expect(stats.bytes).toBe(0)
 }
 
+/** A place before a server where what it says is changed; gives its URL. */
+const standBefore = async ({ port }: Redis, change: (said: string) => string, hear: (asked: string) => void = () => undefined): Promise<string> => {
+  const proxy = createServer((socket) => {
+    const upstream = connectTo(port, '127.0.0.1')
+    socket.on('data', (chunk) => {
+      hear(chunk.toString('latin1'))
+      upstream.write(chunk)
+    })
+    upstream.on('data', (chunk) => socket.write(change(chunk.toString('latin1')), 'latin1'))
+    for (const [end, other] of [[socket, upstream], [upstream, socket]] as const) end.on('error', () => undefined).on('close', () => other.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  proxies.push(proxy)
+  const address = proxy.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return `redis://127.0.0.1:${address.port}`
+}
+
 describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because there is no redis-server', () => {
   describe('shared', () => {
     let shared: Redis
@@ -113,12 +139,21 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect(left).toBeLessThanOrEqual(SEEN_MS)
     })
 
-    test('keeps contacts apart whose ids are no sound text', async () => {
-      const spool = await open(shared.url, { prefix: '{halves}' })
-      const contacts = ['\ud800', '\udc00', '\ufffd', 'a\u0000b', 'a\nb', '🙂', '"', '']
-      await spool.put(contacts.map((contact) => eventOf(1, contact)))
-      expect(await spool.stats()).toMatchObject({ events: contacts.length, contacts: contacts.length })
-      expect((await drain(spool)).map(({ event }) => event.contact.id).sort()).toEqual([...contacts].sort())
+    test('takes more events at once than Lua takes values, of one contact and of many', async () => {
+      const spool = await open(shared.url, { prefix: '{large}' })
+      const events = [...range(3_500).map((n) => eventOf(n, 'a')), ...range(2_500).map((n) => eventOf(n, `c${n}`))]
+      expect(await spool.put(events)).toBe('accepted')
+      expect(await spool.put(events)).toBe('accepted')
+      expect(await spool.stats()).toMatchObject({ events: 6_000, contacts: 2_501 })
+      expect(await spool.claim(3_000)).toHaveLength(2_501)
+    })
+
+    test('goes on with other contacts where somebody has deleted what one had', async () => {
+      const spool = await open(shared.url, { prefix: '{deleted}' })
+      await spool.put([eventOf(1, 'a'), eventOf(2, 'b')])
+      await shared.command('DEL', '{deleted}:lane:"a"')
+      expect((await spool.claim(5)).map(({ event }) => event.contact.id)).toEqual(['b'])
+      expect((await spool.stats()).contacts).toBe(1)
     })
 
     test('keeps spools of two prefixes apart', async () => {
@@ -176,6 +211,16 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect(await lineOf(spool.claim(1))).toBe(line)
       await shared.command('HSET', '{newer}', 'version', '1')
       expect((await drain(spool)).map(({ event }) => event.id)).toEqual([uuid(1)])
+    })
+
+    test('is brought to a newer version once, by whichever relay is first, and then refuses older ones', async () => {
+      const older = await open(shared.url, { prefix: '{older}' })
+      await older.put([eventOf(1, 'a')])
+      const keys = { send: shared.command, prefix: '{older}', time: () => '' }
+      const migrations = [...MIGRATIONS, "redis.call('HINCRBY', p, 'times', 1)"]
+      await Promise.all([migrate({ ...keys, migrations }), migrate({ ...keys, migrations })])
+      expect(await shared.command('HMGET', '{older}', 'version', 'times', 'events')).toEqual(['2', '1', '1'])
+      expect(await lineOf(older.put([eventOf(2, 'a')]))).toMatch('was written by a newer version of pristo (schema 2; this one knows 1)')
     })
 
     test('says that keys of its name are somebody else’s', async () => {
@@ -264,12 +309,25 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect((await drain(spool)).map(({ event }) => event.id)).toEqual([uuid(1)])
     })
 
-    test('accepts while it rewrites a file that was complete before', async () => {
-      const redis = await run({ 'enable-debug-command': 'yes' })
+    test('accepts nothing until its file is complete, where that was switched off and on between two puts', async () => {
+      const redis = await run({ 'enable-debug-command': 'yes', 'rdb-key-save-delay': '20' })
       await redis.command('DEBUG', 'POPULATE', '20000', 'x', '200')
       const spool = await open(redis.url)
       await spool.put([eventOf(1, 'a')])
-      await redis.command('CONFIG', 'SET', 'rdb-key-save-delay', '20')
+      await redis.command('CONFIG', 'SET', 'appendonly', 'no')
+      await redis.command('CONFIG', 'SET', 'appendonly', 'yes')
+      expect(await lineOf(spool.put([eventOf(2, 'b')]))).toBe('waits for Redis to finish writing its append-only file')
+      expect(await putAgain(spool, [eventOf(2, 'b')])).toBe('accepted')
+      await redis.restart()
+      await vi.waitFor(() => spool.stats())
+      expect(await drain(spool)).toHaveLength(2)
+    })
+
+    test('accepts while it rewrites a file that was complete before', async () => {
+      const redis = await run({ 'enable-debug-command': 'yes', 'rdb-key-save-delay': '20' })
+      await redis.command('DEBUG', 'POPULATE', '20000', 'x', '200')
+      const spool = await open(redis.url)
+      await spool.put([eventOf(1, 'a')])
       await redis.command('BGREWRITEAOF')
       expect(await spool.put([eventOf(2, 'b')])).toBe('accepted')
       expect(await redis.command('INFO', 'persistence')).toMatch('aof_rewrite_in_progress:1')
@@ -340,38 +398,48 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       await audit(redis, spool)
     })
 
-    test('gives each event to one of two workers, and again only where the end of a claim was not answered, through kill -9', async () => {
+    test('settles each event once, in order, with two workers through kill -9', async () => {
       const redis = await run()
-      const [one, two] = [await open(redis.url), await open(redis.url)]
-      const events = range(400).map((n) => eventOf(n, `c${n % 40}`))
-      await one.put(events)
-      const settled: string[] = []
-      const unsure = new Set<string>()
+      let at = 1_796_000_000_000
+      const workers = [await open(redis.url, { now: () => at }), await open(redis.url, { now: () => at })]
+      const [first] = workers
+      if (!first) throw new Error('no spool')
+      await first.put(range(400).map((n) => eventOf(n, `c${n % 40}`)))
+      const settled: Claim[] = []
+      const unsure: Claim[] = []
       let reached: (() => void) | undefined
       const work = async (spool: Spool): Promise<void> => {
-        while (settled.length + unsure.size < 400) {
-          const [claim] = await vi.waitFor(() => spool.claim(1), { timeout: 10_000, interval: 20 })
-          if (!claim) return
-          try {
-            if (await spool.settle(claim)) settled.push(claim.event.id)
-          } catch {
-            unsure.add(claim.event.id)
+        const { events } = await vi.waitFor(() => spool.stats(), { timeout: 10_000, interval: 20 })
+        if (!events) return
+        try {
+          const [claim] = await spool.claim(1)
+          if (!claim) at += LEASE_MS // all are on their way: one whose claim was not answered would be for this long
+          else {
+            unsure.push(claim)
+            const isMine = await spool.settle(claim)
+            unsure.splice(unsure.indexOf(claim), 1)
+            if (isMine) settled.push(claim)
+            if (settled.length % 100 === 0) reached?.()
           }
-          if (settled.length % 60 === 0) reached?.()
+        } catch {
+          // killed: whether it was settled is not known
         }
+        return work(spool)
       }
-      const worked = Promise.all([one, two, one, two].map(work))
+      const worked = Promise.all([...workers, ...workers].map(work))
       for (let kills = 0; kills < 3; kills++) {
         await new Promise<void>((resolve) => (reached = resolve))
         await redis.restart()
       }
       await worked
-      expect(new Set(settled).size).toBe(settled.length)
-      await vi.waitFor(() => one.stats())
-      await audit(redis, one)
-      const { events: left } = await one.stats()
-      expect(left).toBeLessThanOrEqual(400 - settled.length)
-      expect(left).toBeGreaterThanOrEqual(400 - settled.length - unsure.size)
+      const ids = settled.map(({ event }) => event.id)
+      expect(new Set(ids).size).toBe(ids.length)
+      expect(new Set([...ids, ...unsure.map(({ event }) => event.id)]).size).toBe(400)
+      for (const lane of range(40)) {
+        const order = settled.filter(({ event }) => event.contact.id === `c${lane}`).map(({ seq }) => seq)
+        expect(order).toEqual([...order].sort((a, b) => a - b))
+      }
+      await audit(redis, first)
     })
 
     test('is found again without opening the spool anew, and rejects at once while it is away', async () => {
@@ -434,7 +502,9 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
     })
 
     test('works as a node of a cluster that has the keys, and is refused where another has', async () => {
-      const redis = await run({ 'cluster-enabled': 'yes' })
+      const ports = [await freePort(), await freePort()].map(String)
+      const [redis, other] = await Promise.all(ports.map((port) => run({ 'cluster-enabled': 'yes', 'cluster-port': port })))
+      if (!redis || !other) throw new Error('no servers')
       expect(await lineOf(open(redis.url))).toBe('cannot use Redis: its cluster is down')
       await redis.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
       const spool = await vi.waitFor(() => open(redis.url), { timeout: 10_000 })
@@ -442,25 +512,51 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       await spool.bury(await claimOne(spool), { code: 'invalid_event' })
       expect(await spool.dead.replay('all')).toBe(1)
       expect(await drain(spool)).toHaveLength(2)
+      await redis.command('CLUSTER', 'MEET', '127.0.0.1', String(other.port), ports[1] ?? '')
+      const line = 'cannot use this Redis: another node of its cluster has the keys. Give the address of that one'
+      await vi.waitFor(async () => expect(await lineOf(open(other.url))).toBe(line), { timeout: 10_000 })
+    })
+
+    test('is none: something else answers there, or nothing does', async () => {
+      const http = createServer((socket) => socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(0, '127.0.0.1')
+      const mute = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1')
+      for (const server of [http, mute]) {
+        if (!server.listening) await once(server, 'listening')
+        const address = server.address()
+        if (address === null || typeof address === 'string') throw new Error('no port')
+        expect(await lineOf(open(`redis://127.0.0.1:${address.port}`, { answerMs: 300 }))).toMatch(/^(got no answer from Redis|lost its connection to Redis|cannot reach Redis)/)
+        server.close()
+      }
     })
 
     test('is refused where it is too old', async () => {
       const redis = await run()
-      // The server itself, but for the version that it tells.
-      const sockets: Socket[] = []
-      const proxy = createServer((socket) => {
-        const upstream = connectTo(redis.port, '127.0.0.1')
-        sockets.push(socket, upstream)
-        socket.pipe(upstream)
-        upstream.on('data', (chunk) => socket.write(chunk.toString('latin1').replace(/redis_version:(.)\.(.)/, 'redis_version:6.0'), 'latin1'))
-        for (const end of [socket, upstream]) end.on('error', () => undefined).on('close', () => sockets.forEach((other) => other.destroy()))
-      }).listen(0, '127.0.0.1')
-      await once(proxy, 'listening')
-      const address = proxy.address()
-      if (address === null || typeof address === 'string') throw new Error('no port')
-      expect(await lineOf(open(`redis://127.0.0.1:${address.port}`))).toMatch(/^needs Redis 6\.2 or later, or Valkey; this is 6\.0/)
-      sockets.forEach((socket) => socket.destroy())
-      proxy.close()
+      const url = await standBefore(redis, (text) => text.replace(/redis_version:...../, 'redis_version:6.0.9'))
+      expect(await lineOf(open(url))).toMatch(/^needs Redis 6\.2 or later, or Valkey; this is 6\.0/)
     })
+
+    test('is asked and understood as Redis 6.2 is: one setting at a time, and errors of scripts told otherwise', async () => {
+      const redis = await run()
+      const asked: string[] = []
+      const url = await standBefore(
+        redis,
+        (text) => text.replace(/redis_version:...../, 'redis_version:6.2.1').replace(/^-OOM .*\r\n/m, `-ERR Error running script (call to f_${'0'.repeat(40)}): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.\r\n`),
+        (text) => asked.push(...text.split('*').filter((command) => command.includes('CONFIG'))),
+      )
+      const spool = await open(url)
+      expect(await spool.put([eventOf(1, 'a')])).toBe('accepted')
+      expect(new Set(asked.map((command) => command.split('\r\n')[0]))).toEqual(new Set(['3']))
+      await redis.command('CONFIG', 'SET', 'maxmemory', '100kb')
+      expect(await spool.put([eventOf(2, 'a')])).toBe('full')
+    })
+  })
+
+  test('needs a package, and says so where it is absent: no bundle holds it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pristo-spool-'))
+    await build({ entryPoints: ['src/relay/spool/redis.ts'], bundle: true, platform: 'node', format: 'esm', outfile: join(folder, 'spool.mjs') })
+    const code = `import { openRedisSpool } from './spool.mjs'; openRedisSpool('redis://x').catch(({ message }) => console.log(message))`
+    const said = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: folder, encoding: 'utf8' })
+    expect(said).toBe('[pristo] the spool needs the client of Redis, which is not installed: npm install @redis/client\n')
+    rmSync(folder, { recursive: true })
   })
 })
