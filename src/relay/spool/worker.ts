@@ -6,7 +6,7 @@
 import type { PristoEvent } from '../../contract.ts'
 import { createBreaker, type Breaker } from '../breaker.ts'
 import type { Outcome } from '../outcome.ts'
-import type { Claim, Reason, Spool } from './spool.ts'
+import { LEASE_MS, type Claim, type Reason, type Spool } from './spool.ts'
 
 /** After which an event that still fails is buried: long enough for a weekend without anybody at work. */
 const MAX_AGE_MS = 3 * 24 * 3600 * 1000
@@ -20,6 +20,9 @@ const LOOK_MS = 1_000
 
 /** How much of a rate may be made up for: a timer is late by some milliseconds, which would slow a high rate down. */
 const SLACK_MS = 50
+
+/** Between two tries to write down what became of an event, where the spool fails. */
+const AGAIN_MS = 250
 
 /** Events on their way at once. Each is another contact's. */
 const CONCURRENCY = 16
@@ -103,6 +106,7 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
   let isStopping = false
   let isBroken = false
   let resting = 0
+  const concluding = new Set<Promise<void>>()
 
   const fails = (cause: unknown): void => {
     if (!isBroken) report('the spool fails; what it holds waits in it', cause)
@@ -118,8 +122,8 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
     return 0
   }
 
-  /** Ends a claim by what became of its event. */
-  const conclude = (claim: Claim, outcome: Outcome): Promise<boolean> => {
+  /** Tells what became of an event, and gives the step that ends its claim so. */
+  const judge = (claim: Claim, outcome: Outcome): (() => Promise<boolean>) => {
     const { event, attempts, acceptedAt } = claim
     if (outcome.outcome !== 'retry') breaker.succeed()
     else if (outcome.code !== 'in_flight') breaker.fail()
@@ -128,16 +132,32 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
       const isOver = now() - acceptedAt > MAX_AGE_MS
       if (!isOver) {
         onTried({ event, outcome })
-        return spool.retry(claim, backoffMs(attempts, random(), outcome.retryAfterS))
+        const delayMs = backoffMs(attempts, random(), outcome.retryAfterS)
+        return () => spool.retry(claim, delayMs)
       }
       const reason = { code: 'expired', message: outcome.code }
       onTried({ event, outcome, buried: reason })
-      return spool.bury(claim, reason)
+      return () => spool.bury(claim, reason)
     }
     onTried({ event, outcome })
-    if (outcome.outcome !== 'rejected') return spool.settle(claim)
+    if (outcome.outcome !== 'rejected') return () => spool.settle(claim)
     const { outcome: _, ...reason } = outcome
-    return spool.bury(claim, reason)
+    return () => spool.bury(claim, reason)
+  }
+
+  /** Writes down what became of an event. What the spool does not learn is sent again: where it fails it is told again, for as long as the claim is ours. */
+  const conclude = async (claim: Claim, outcome: Outcome, until: number): Promise<void> => {
+    const end = judge(claim, outcome)
+    for (;;) {
+      try {
+        await end()
+        return
+      } catch (cause) {
+        fails(cause)
+        if (now() >= until) return
+        await sleep(AGAIN_MS)
+      }
+    }
   }
 
   const claimOne = async (): Promise<Claim | undefined> => {
@@ -164,10 +184,13 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
         if (claim) {
           const done: Claim = claim
           claim = undefined
-          const outcome = await deliver(done.event)
-          const concluded = conclude(done, outcome)
+          const until = now() + LEASE_MS
+          const concluded = conclude(done, await deliver(done.event), until)
+          concluding.add(concluded)
+          void concluded.then(() => concluding.delete(concluded))
           const mayGo = !isStopping && ask() === 0
-          ;[, claim] = await Promise.all([concluded, mayGo ? claimOne() : undefined])
+          if (mayGo) claim = await claimOne()
+          else await concluded
           if (claim) continue
         }
         if (isStopping) return
@@ -187,6 +210,7 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
       isStopping = true
       wakeAll()
       await Promise.all(runs)
+      await Promise.all(concluding)
     },
   }
 }

@@ -181,6 +181,33 @@ it('says once that the spool fails, and goes on when it works again', async () =
   expect(ids()).toEqual([uuid(1)])
 })
 
+it('tells a spool that failed again what became of an event, so that nobody sends it a second time', async () => {
+  let isBroken = false
+  const { spool, api } = await setUp(of('a', 1), () => ((isBroken = true), created()), {
+    wrap: (spool) => ({ ...spool, settle: (claim) => (isBroken ? Promise.reject(new Error('disk')) : spool.settle(claim)) }),
+  })
+  await pass(3_000)
+  expect((await spool.stats()).events).toBe(1)
+  isBroken = false
+  await pass(300)
+  expect((await spool.stats()).events).toBe(0)
+  expect(api.calls).toHaveLength(1)
+})
+
+it('does not end before the spool has heard what became of an event', async () => {
+  let isBroken = false
+  const { spool, worker } = await setUp(of('a', 1), () => ((isBroken = true), created()), {
+    wrap: (spool) => ({ ...spool, settle: (claim) => (isBroken ? Promise.reject(new Error('disk')) : spool.settle(claim)) }),
+  })
+  await pass(1_000)
+  const stopped = worker.stop()
+  await pass(1_000)
+  isBroken = false
+  await pass(300)
+  await stopped
+  expect((await spool.stats()).events).toBe(0)
+})
+
 it('doubles the wait, to ten minutes at most, by chance down to half of it, and never below what the API asked for', () => {
   expect([0, 1, 2, 9, 10, 1_000].map((attempts) => backoffMs(attempts, 1))).toEqual([1_000, 2_000, 4_000, 512_000, 600_000, 600_000])
   expect([backoffMs(2, 0), backoffMs(2, 0.5), backoffMs(2, 0, 60)]).toEqual([2_000, 3_000, 60_000])
