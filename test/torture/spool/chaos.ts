@@ -97,9 +97,13 @@ const killAll = async ({ form, random, relays, store, moments }: { form: Form; r
       kills.push({ name: STORE, at, until: Date.now() })
       continue
     }
-    const at = await relay.kill()
+    const kill = { name: relay.name, at: await relay.kill(), until: Infinity }
+    kills.push(kill)
     relay.restart()
-    kills.push({ name: relay.name, at, until: Date.now() })
+    void relay.ready().then(
+      () => (kill.until = Date.now()),
+      () => undefined, // whoever waits for it hears why
+    )
   }
   return kills
 }
@@ -115,6 +119,7 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
     startRelay({
       name,
       port: await freePort(),
+      isSupervised: store.kill !== undefined,
       env: { PRISTO_API_KEY: api.apiKey, PRISTO_POPULATION_ID: populationOf(name, api), PRISTO_BASE_URL: api.url, PRISTO_RATE_LIMIT: 'off', PRISTO_SPOOL: store.place },
     })
   const relays: [Relay, Relay] = [await start(NAMES[0]), await start(NAMES[1])]

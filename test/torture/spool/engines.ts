@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openSpool, type Spool } from '../../../src/relay/spool.ts'
+import { hasRedis, startRedis } from '../../support/redis.ts'
 
 /** A place for one spool, empty at first. */
 export interface Store {
@@ -35,4 +36,18 @@ const sqlite: Engine = {
   },
 }
 
-export const engines: readonly Engine[] = [sqlite]
+const redis: Engine = {
+  name: 'Redis',
+  ...(!hasRedis && { lacks: 'no redis-server' }),
+  start: async () => {
+    const server = await startRedis()
+    const kill = async (): Promise<number> => {
+      const at = Date.now()
+      await server.kill()
+      return at
+    }
+    return { place: server.url, open: () => openSpool(server.url), kill, restart: () => server.restart(), remove: () => server.remove() }
+  },
+}
+
+export const engines: readonly Engine[] = [sqlite, redis]

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
 
 /** The built command. */
 export const COMMAND = join(process.cwd(), 'dist/relay/cli.js')
@@ -14,6 +15,9 @@ export const COMMAND = join(process.cwd(), 'dist/relay/cli.js')
 /** How long a relay may take from its start until it listens, and from SIGTERM to its end, milliseconds: a machine may be busy. */
 const START_MS = 30_000
 const STOP_MS = 30_000
+
+/** Between the end of a relay and its next start by a supervisor, milliseconds. */
+const AGAIN_MS = 200
 
 /** How a relay is started. */
 export interface RelaySettings {
@@ -27,6 +31,8 @@ export interface RelaySettings {
   flags?: readonly string[]
   /** A program and its words that start Node in their turn. */
   wrap?: readonly string[]
+  /** Who waits for it starts it again where it ended before it listened, as a supervisor does: its store may have been away. */
+  isSupervised?: boolean
 }
 
 /** A relay that runs, dies and comes back. */
@@ -79,10 +85,11 @@ interface Process {
   child: ChildProcess
   ended: Promise<number | null>
   listening: Promise<void>
+  hasListened: boolean
 }
 
 /** Starts a relay, and does not wait for it. */
-export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap = [] }: RelaySettings): Relay => {
+export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap = [], isSupervised = false }: RelaySettings): Relay => {
   const errors: string[] = []
   const problems: string[] = []
   let isAsked = false
@@ -105,7 +112,7 @@ export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap =
     const ended = new Promise<number | null>((resolve) =>
       child.once('close', (code, signal) => {
         process.off('exit', killNow)
-        if (!isAsked) problems.push(`${name} ended unasked, with ${code ?? signal}`)
+        if (!isAsked && !(isSupervised && !started.hasListened)) problems.push(`${name} ended unasked, with ${code ?? signal}`)
         resolve(code)
       }),
     )
@@ -119,15 +126,32 @@ export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap =
       createInterface(child.stderr).on('line', (line) => void errors.push(line))
       void ended.then(() => settle(() => reject(new Error(`${name} ended before it listened\n${errors.join('\n')}`))))
     })
-    listening.catch(() => undefined) // of one that was killed before anybody waited for it
-    return { child, ended, listening }
+    const started: Process = { child, ended, listening, hasListened: false }
+    listening.then(
+      () => (started.hasListened = true),
+      () => undefined, // of one that was killed before anybody waited for it
+    )
+    return started
   }
 
   let running = start()
+
+  const ready = async (): Promise<void> => {
+    const waitedFor = running
+    try {
+      await waitedFor.listening
+    } catch (error) {
+      if (!isSupervised || isAsked) throw error
+      await wait(AGAIN_MS)
+      if (running === waitedFor) running = start()
+      await ready()
+    }
+  }
+
   return {
     name,
     url: new URL(`http://127.0.0.1:${port}/pristo`),
-    ready: () => running.listening,
+    ready,
     kill: async () => {
       isAsked = true
       const at = Date.now()

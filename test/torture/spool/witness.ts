@@ -24,7 +24,7 @@ export interface Kill {
   name: string
   /** Milliseconds since 1970. */
   at: number
-  /** When it was back. */
+  /** When it was back: what arrives from it until then was sent before it died. */
   until: number
 }
 
@@ -32,7 +32,7 @@ export interface Kill {
 export const STORE = 'the store'
 
 /** Why an event may have come a second time. */
-export type Excuse = 'reset after it was stored' | 'relay killed before it had written the answer down' | 'store killed before the answer was written down'
+export type Excuse = 'reset after it was stored' | 'relay killed before it had written the answer down'
 
 /** How events fared. */
 export interface Reckoning {
@@ -102,8 +102,8 @@ export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidenc
   const excuseOf = (first: Arrival, again: Arrival): Excuse | undefined => {
     if (first.fate === 'lost') return 'reset after it was stored'
     if (again.at - first.at < LEASE_MS - WAY_MS) return undefined
-    const fatal = kills.find(({ name, at, until }) => (name === first.relay || name === STORE) && at < first.at + LEASE_MS && until > first.at && hadNotWritten(first.relay, first.endedAt, at))
-    return fatal && (fatal.name === STORE ? 'store killed before the answer was written down' : 'relay killed before it had written the answer down')
+    const isFatal = ({ name, at, until }: Kill): boolean => name === first.relay && until > first.at && at < first.at + LEASE_MS && hadNotWritten(first.relay, first.endedAt, at)
+    return kills.some(isFatal) ? 'relay killed before it had written the answer down' : undefined
   }
 
   for (const arrival of stored) {
@@ -126,8 +126,8 @@ export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidenc
       continue
     }
     duplicated++
-    const fatal = kills.find(({ name, at }) => name === first.relay && at >= first.at)
-    const end = `${first.relay}, which was answered after ${first.endedAt - first.at} ms and ${fatal ? `killed after ${fatal.at - first.at} ms` : 'not killed any more'}`
+    const deaths = kills.filter(({ at }) => at > first.at - LEASE_MS / 3 && at < arrival.at).map((kill) => `${kill.name} killed at ${kill.at - first.at} ms`)
+    const end = `${first.relay}, which was answered after ${first.endedAt - first.at} ms (${deaths.join(', ') || 'nobody killed'})`
     problems.push(`duplicated: ${name} came again after ${arrival.at - first.at} ms${isLate ? ', behind a later one' : ''}: first by ${end}, then by ${arrival.relay}`)
   }
 
