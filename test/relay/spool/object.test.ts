@@ -236,37 +236,67 @@ describe('what waits when the Worker ends', slow, () => {
   })
 })
 
-/** The template's parts, with shards that fail when they are told to, objects that keep little, and settings that can be wrong. */
-const TRIALS = `
+/**
+ * The template's parts, and what a test has to do or to see inside: shards that fail, objects that keep little, settings that are wrong, when an
+ * object's alarm is, how many calls one alarm made, and a clock that is wrong. Relay and objects are in one process, and share its variables.
+ */
+const trialsOf = ({ maxBytes = 100_000, shards = 4 } = {}): string => `
   import { optionsFromEnv } from 'pristo/relay/env'
   import { createRelay } from 'pristo/relay'
   import { createSpoolObject, objectSpool } from 'pristo/relay/object'
-  const broken = new Set() // of this process, in which relay and objects both are
-  const optionsOf = (env) => optionsFromEnv(env, { identity: 'page' })
+  const broken = new Set()
+  const rightNow = Date.now
+  let wrongMs = 0
+  Date.now = () => rightNow() + wrongMs
+  let calls = 0
+  let mostCalls = 0
+  const callApi = (...given) => {
+    calls++
+    return fetch(...given)
+  }
+  const optionsOf = (env) => optionsFromEnv(env, { identity: 'page', fetch: callApi })
   const settings = (env) => {
     if (env.WRONG) throw new TypeError('[pristo] PRISTO_API_KEY: got nothing')
     return optionsOf(env)
   }
-  export class ${CLASS} extends createSpoolObject(settings, { maxBytes: 2_000 }) {
+  export class ${CLASS} extends createSpoolObject(settings, { maxBytes: ${maxBytes} }) {
     constructor(context, env) {
       super(context, env)
-      this.name = context.id.name
+      this.context = context
     }
-    fetch(request) {
-      if (broken.has(this.name)) throw new Error('this shard fails')
+    async fetch(request) {
+      if (request.url.endsWith('/alarm')) return Response.json(await this.context.storage.getAlarm())
+      if (request.url.endsWith('/lose')) return Response.json((await this.context.storage.deleteAlarm()) ?? null)
+      if (broken.has(this.context.id.name)) throw new Error('this shard fails')
       return super.fetch(request)
+    }
+    async alarm() {
+      calls = 0
+      await super.alarm()
+      mostCalls = Math.max(mostCalls, calls)
     }
   }
   export default {
     async fetch(request, env) {
-      const spool = objectSpool(env.${BINDING}, { shards: 4 })
+      const spool = objectSpool(env.${BINDING}, { shards: ${shards} })
       const { pathname, searchParams } = new URL(request.url)
-      if (pathname === '/break') return new Response(String(broken.add(searchParams.get('shard'))))
-      if (pathname === '/mend') return new Response(String(broken.clear()))
+      if (pathname === '/break') return Response.json([...broken.add(searchParams.get('shard'))])
+      if (pathname === '/mend') return Response.json(broken.clear() ?? null)
+      if (pathname === '/calls') return Response.json(mostCalls)
+      if (pathname === '/clock') return Response.json((wrongMs = Number(searchParams.get('wrongMs'))))
+      if (pathname === '/alarm' || pathname === '/lose') return env.${BINDING}.get(env.${BINDING}.idFromName('0')).fetch(request)
       if (pathname === '/pristo/spool') return Response.json({ stats: await spool.stats() })
       return createRelay({ ...optionsOf(env), spool })(request)
     }
   }`
+
+const TRIALS = trialsOf()
+
+/** All in one object. */
+const ONE = trialsOf({ shards: 1 })
+
+/** Milliseconds until the alarm of the one object. */
+const alarmIn = async ({ ask }: SpoolWorker): Promise<number> => Number(await (await ask('/alarm')).json()) - Date.now()
 
 /** One contact of each of the four shards, by trying. */
 const CONTACTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']
@@ -286,7 +316,7 @@ describe('a spool of several objects', slow, () => {
   })
 
   it('answers 503 where one of them is full, and goes on where it is not any more', async ({ setUp }) => {
-    const { api, worker } = await setUp({ code: TRIALS })
+    const { api, worker } = await setUp({ code: trialsOf({ maxBytes: 2_000 }) })
     api.fail({ hang: true })
     const numbers = Array.from({ length: 40 }, (_, n) => n)
     expect((await worker.send(...of('a', ...numbers))).status).toBe(503)
@@ -296,13 +326,70 @@ describe('a spool of several objects', slow, () => {
   })
 
   it('keeps what it has while the settings are wrong, says so, and delivers once they are right and somebody looks', async ({ setUp }) => {
-    const { api, worker, startAgain } = await setUp({ code: TRIALS, env: { WRONG: 'yes' } })
+    const { api, worker, startAgain } = await setUp({ code: ONE, env: { WRONG: 'yes' } })
     expect((await worker.send(...of('a', 1))).status).toBe(202)
     await eventually(() => expect(worker.logs()).toContain('[pristo] the spool failed: [pristo] PRISTO_API_KEY: got nothing; it tries again in 60 s'))
+    expect(await alarmIn(worker)).toBeGreaterThan(50_000)
     await worker.close()
     const mended = await startAgain({ env: {} })
     expect((await mended.operate()).stats.events).toBe(1)
     await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1)))
+  })
+})
+
+describe('an object', slow, () => {
+  it('has an alarm while it delivers, for the case that it ends in the middle of that, and none when nothing waits', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: ONE })
+    api.fail({ hang: true, times: 1 })
+    await worker.send(...of('a', 1))
+    await eventually(() => expect(api.calls()).toHaveLength(1))
+    const waitMs = await alarmIn(worker)
+    expect([waitMs > 0, waitMs <= LEASE_MS]).toEqual([true, true])
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1)))
+    await eventually(async () => expect(await (await worker.ask('/alarm')).json()).toBe(null))
+  })
+
+  it('calls the API no more often in one alarm than a free plan allows', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: ONE })
+    const numbers = Array.from({ length: 40 }, (_, n) => n)
+    for (const contact of ['a', 'b', 'c']) await worker.send(...of(contact, ...numbers))
+    await eventually(() => expect(api.events()).toHaveLength(120))
+    await eventually(async () => expect(await alarmIn(worker)).toBeLessThan(0)) // `null` is 0: nothing waits
+    const most = Number(await (await worker.ask('/calls')).json())
+    expect([most >= 40, most <= 50]).toEqual([true, true])
+  })
+
+  it('sets an alarm that got lost anew, once somebody asks or puts a minute later', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: ONE })
+    api.fail({ retryAfter: '600' })
+    await worker.send(...of('a', 1))
+    await eventually(async () => expect(await alarmIn(worker)).toBeGreaterThan(500_000))
+    await worker.ask('/lose')
+    await worker.ask('/clock?wrongMs=599000')
+    await worker.operate()
+    expect(await alarmIn(worker)).toBeLessThan(0) // none: it may still come
+    await worker.ask('/clock?wrongMs=661000')
+    await worker.operate()
+    expect(await alarmIn(worker)).toBeGreaterThan(600_000) // now, by that clock
+  })
+
+  it('delivers what a clock that was wrong by days has put off', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: ONE })
+    await worker.ask(`/clock?wrongMs=${10 * 86_400_000}`)
+    await worker.send(...of('a', 1))
+    await eventually(async () => expect(await alarmIn(worker)).toBeGreaterThan(9 * 86_400_000))
+    await worker.ask('/clock?wrongMs=0')
+    await worker.operate()
+    await eventually(() => expect(storedOf(api, 'a')).toEqual(ids(1)))
+  })
+
+  it('has no alarm before the API may be asked again, whatever is put meanwhile', async ({ setUp }) => {
+    const { api, worker } = await setUp({ code: ONE })
+    api.fail({ retryAfter: '600' })
+    await worker.send(...of('a', 1))
+    await eventually(async () => expect(await alarmIn(worker)).toBeGreaterThan(500_000))
+    for (const [n, contact] of ['b', 'c', 'd'].entries()) await worker.send(...of(contact, n + 2))
+    expect([(await alarmIn(worker)) > 500_000, api.calls().length]).toEqual([true, 1])
   })
 })
 
