@@ -20,11 +20,12 @@ export interface RedisSpoolOptions extends SpoolOptions {
    * Default `{pristo}`.
    */
   prefix?: string
-  /** Milliseconds that Redis may take to answer. Default 5 000. */
+  /** Milliseconds that Redis may take to answer. Default 3 000. */
   answerMs?: number
 }
 
-const ANSWER_MS = 5_000
+/** A claim that is answered so late still leaves its lease (15 s) time for the longest call (10 s) and for its end. */
+const ANSWER_MS = 3_000
 
 /** The oldest that this was written for. */
 const OLDEST = [6, 2] as const

@@ -336,6 +336,18 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       expect(await spool.dead.replay('all')).toBe(0)
     })
 
+    test('replays buried events in the order in which they were buried, however they are named', async () => {
+      const spool = await setUp()
+      await spool.put([1, 2, 3].map((n) => eventOf(n, 'a')))
+      for (let n = 0; n < 3; n++) await spool.bury(await claimOne(spool), { code: 'invalid_event' })
+      expect(await spool.dead.replay([uuid(3), uuid(1), uuid(2)])).toBe(3)
+      for (const n of [1, 2, 3]) {
+        const claim = await claimOne(spool)
+        expect(claim.event.id).toBe(uuid(n))
+        await spool.settle(claim)
+      }
+    })
+
     test('drops buried events: those named, or all, and takes them no second time', async () => {
       const spool = await setUp()
       await spool.put([1, 2, 3].map((n) => eventOf(n, 'a')))
