@@ -224,7 +224,10 @@ export const openSqliteSpool = async (path: string, { maxBytes, create = true, n
     const checkRoom = createRoomCheck(path, query)
     const transact = createTransactions(database, createCheck(path))
     const spool = createSqlSpool({ query, now, ...(maxBytes !== undefined && { maxBytes }) })
-    await transact(() => migrate(query))
+    await transact(() => migrate(query)).catch((error: unknown) => {
+      database.close()
+      throw error
+    })
     return {
       put: (events: readonly PristoEvent[]) =>
         transact(() => {

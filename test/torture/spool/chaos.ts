@@ -7,10 +7,11 @@ import { createRandom, type Random } from '../../simulation/random.ts'
 import { startPristoApi } from '../../support/pristo-api.ts'
 import { openBrowsers } from './browsers.ts'
 import type { Engine, Store } from './engines.ts'
-import { freePort, startRelay, type Relay } from './relays.ts'
+import type { Relay } from './relays.ts'
+import { NAMES, serve } from './serve.ts'
 import { untilEmpty } from './settle.ts'
 import type { Row } from './table.ts'
-import { makeWeather, NAMES, populationOf, type Odds } from './weather.ts'
+import { makeWeather, type Odds } from './weather.ts'
 import { reckon, STORE, type Kill } from './witness.ts'
 
 /** How much of it. */
@@ -115,14 +116,7 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
   const moments = createMoments()
   const [store, api] = await Promise.all([engine.start(), startPristoApi()])
   const weather = makeWeather(api, { odds: form.odds, random: random.fork('weather'), onCall: (name) => moments.happen(`call ${name}`) })
-  const start = async (name: (typeof NAMES)[number]): Promise<Relay> =>
-    startRelay({
-      name,
-      port: await freePort(),
-      isSupervised: store.kill !== undefined,
-      env: { PRISTO_API_KEY: api.apiKey, PRISTO_POPULATION_ID: populationOf(name, api), PRISTO_BASE_URL: api.url, PRISTO_RATE_LIMIT: 'off', PRISTO_SPOOL: store.place },
-    })
-  const relays: [Relay, Relay] = [await start(NAMES[0]), await start(NAMES[1])]
+  const relays: [Relay, Relay] = [await serve({ name: NAMES[0], store, api }), await serve({ name: NAMES[1], store, api })]
   const browsers = openBrowsers({ relays, random: random.fork('pages'), pages: form.pages, contactsEach: form.contactsEach, poison: POISON })
   browsers.onSend(({ name }) => moments.happen(`batch ${name}`))
   let tracking: NodeJS.Timeout | undefined

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { FULL, runChaos, SHORT } from './chaos.ts'
+import { runDeploy, runOverlapped } from './deploy.ts'
 import { engines, type Engine } from './engines.ts'
 import { isGood, printTable, type Row } from './table.ts'
 
@@ -28,6 +29,8 @@ const form = { ...(values.short ? SHORT : FULL), ...(values.kills !== undefined 
 /** By what they are called in `--proof`. */
 const proofs: Record<string, (engine: Engine) => Promise<Row>> = {
   chaos: (engine) => runChaos(engine, seed, form),
+  deploy: (engine) => runDeploy(engine, seed, values.short ? 500 : 5_000),
+  'deploys, overlapped': (engine) => runOverlapped(engine, seed, values.short ? { events: 500, deploys: 2 } : { events: 10_000, deploys: 10 }),
 }
 
 const run = async (engine: Engine, name: string, prove: (engine: Engine) => Promise<Row>): Promise<Row> => {

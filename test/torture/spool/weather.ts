@@ -1,9 +1,10 @@
 /**
- * The API at its worst, and the log of what it did.
- * Invariant: each relay is known by how it writes the population's id, since nothing else of it reaches the API.
+ * The API, at its worst or well, and the log of what it did.
+ * Invariant: each call is decided once, as it arrives.
  */
 import type { Random } from '../../simulation/random.ts'
 import type { Call, Fault, PristoApi, Weather } from '../../support/pristo-api.ts'
+import { NAMES } from './serve.ts'
 import type { Arrival } from './witness.ts'
 
 /** How often which of these happens to a call, 0 to 1 together; the rest is taken as it should be. */
@@ -36,15 +37,11 @@ const draw = (odds: Odds, random: Random): Fault => {
 
 const fateOf = ({ status, hang, reset }: Fault): Arrival['fate'] => (reset === 'after' ? 'lost' : status || hang || reset ? 'failed' : 'answered')
 
-/** The first relay writes the id in small letters, the second in capitals; no third is there. */
-export const NAMES = ['relay 1', 'relay 2'] as const
-
-/** What the relay of this name has as `PRISTO_POPULATION_ID`. */
-export const populationOf = (name: (typeof NAMES)[number], { populationId }: Pick<PristoApi, 'populationId'>): string =>
-  name === NAMES[0] ? populationId.toLowerCase() : populationId.toUpperCase()
+/** Everything is taken as it should be. */
+export const FAIR: Odds = { fails: 0, throttles: 0, hangs: 0, resetsBefore: 0, resetsAfter: 0 }
 
 /** Lets the weather begin. `onCall` hears which relay called. */
-export const makeWeather = (api: PristoApi, { odds, random, onCall }: { odds: Odds; random: Random; onCall(relay: string): void }) => {
+export const makeWeather = (api: PristoApi, { odds, random, onCall = () => undefined }: { odds: Odds; random: Random; onCall?: (relay: string) => void }) => {
   const calls: { call: Readonly<Call>; relay: string; fate: Arrival['fate'] }[] = []
   let isFair = false
 
