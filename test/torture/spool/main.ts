@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { FULL, runChaos, SHORT } from './chaos.ts'
 import { runDeploy, runOverlapped } from './deploy.ts'
 import { engines, type Engine } from './engines.ts'
+import { runOutage } from './outage.ts'
 import { isGood, printTable, type Row } from './table.ts'
 
 const { values } = parseArgs({
@@ -16,6 +17,9 @@ const { values } = parseArgs({
     proof: { type: 'string', multiple: true, default: [''] },
     seed: { type: 'string' },
     kills: { type: 'string' },
+    events: { type: 'string' },
+    rate: { type: 'string' },
+    'node-flags': { type: 'string', default: '' },
   },
 })
 
@@ -26,10 +30,15 @@ const NONE = { kills: 0, events: 0, lost: 0, disordered: 0, duplicated: 0, allow
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
 const form = { ...(values.short ? SHORT : FULL), ...(values.kills !== undefined && { kills: Number(values.kills) }) }
 
+const events = Number(values.events ?? (values.short ? 4_000 : 1_000_000))
+/** As long as a day has it, but that no contact comes twice in the batches under way at once. */
+const day = { events, contacts: Math.max(400, events / 20), perSecond: Number(values.rate ?? (values.short ? 1_000 : 1_000)), flags: values['node-flags'].split(' ').filter(Boolean) }
+
 /** By what they are called in `--proof`. */
 const proofs: Record<string, (engine: Engine) => Promise<Row>> = {
   chaos: (engine) => runChaos(engine, seed, form),
   deploy: (engine) => runDeploy(engine, seed, values.short ? 500 : 5_000),
+  outage: (engine) => runOutage(engine, day),
   'deploys, overlapped': (engine) => runOverlapped(engine, seed, values.short ? { events: 500, deploys: 2 } : { events: 10_000, deploys: 10 }),
 }
 

@@ -141,7 +141,7 @@ export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap =
     try {
       await waitedFor.listening
     } catch (error) {
-      if (!isSupervised || isAsked) throw error
+      if (!isSupervised || isAsked || waitedFor.child.exitCode === null) throw error
       await wait(AGAIN_MS)
       if (running === waitedFor) running = start()
       await ready()
