@@ -110,7 +110,7 @@ export const startRedis = async (settings: Record<string, string> = {}): Promise
     },
     remove: async () => {
       await kill()
-      rmSync(dir, { recursive: true })
+      rmSync(dir, { recursive: true, maxRetries: 5 }) // a child that rewrites the file may end a moment later
     },
   }
 }
