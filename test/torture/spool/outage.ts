@@ -9,7 +9,7 @@ import { MAX_EVENTS, type PristoEvent } from '../../../src/contract.ts'
 import { median } from '../../bench/stats.mjs'
 import type { Engine } from './engines.ts'
 import { post } from './post.ts'
-import { freePort, type Relay } from './relays.ts'
+import { freePort, type Relay, type Usage } from './relays.ts'
 import { NAMES, serve } from './serve.ts'
 import type { Row } from './table.ts'
 
@@ -104,16 +104,16 @@ const createWitness = (contacts: number, port: number) => {
   }
 }
 
-/** The relay's memory, looked at all the time. */
-const watchMemory = (relay: Relay) => {
-  const samples: number[] = []
+/** What the relay takes of the machine, looked at all the time. */
+const watch = (relay: Relay) => {
+  const samples: Usage[] = []
   const timer = setInterval(() => {
-    const memory = relay.memory()
-    if (memory) samples.push(memory.now)
+    const usage = relay.usage()
+    if (usage) samples.push(usage)
   }, SAMPLE_MS)
   return {
     /** What it was since the last time this was asked. */
-    take: (): number[] => samples.splice(0),
+    take: (): Usage[] => samples.splice(0),
     end: (): void => clearInterval(timer),
   }
 }
@@ -141,14 +141,22 @@ const fill = async (relay: Relay, { events, contacts }: Day): Promise<number> =>
   return (Date.now() - began) / 1000
 }
 
-/** How the memory was, as a line; and whether it grew. */
-const judgeMemory = (started: number, filling: readonly number[], draining: readonly number[]): { line: string; growth: number } => {
-  if (!filling.length || !draining.length) return { line: 'memory: not known here', growth: 0 }
+/** What the relay took of the machine, as lines; and by how many bytes its memory grew while it filled. */
+const judgeUsage = (filling: readonly Usage[], draining: readonly Usage[], events: number): { lines: string[]; growth: number } => {
+  const [first, filled, emptied] = [filling[0], filling.at(-1), draining.at(-1)]
+  if (!first || !filled || !emptied) return { lines: ['what the relay took of the machine is not known here'], growth: 0 }
+  const bytesOf = (samples: readonly Usage[]): number[] => samples.map(({ bytes }) => bytes)
   const tenth = Math.ceil(filling.length / 10)
-  const [early, late] = [median(filling.slice(tenth, 2 * tenth)), median(filling.slice(-tenth))]
-  const most = (samples: readonly number[]): string => megabytes(Math.max(...samples))
-  const line = `memory of the relay: ${megabytes(started)} at its start; while it filled ${megabytes(early)} after a tenth, ${megabytes(late)} in the last, ${most(filling)} at the most; while it emptied ${most(draining)} at the most, ${megabytes(draining.at(-1) ?? 0)} at the end`
-  return { line, growth: late - early }
+  const [early, late] = [median(bytesOf(filling.slice(tenth, 2 * tenth))), median(bytesOf(filling.slice(-tenth)))]
+  const most = (samples: readonly Usage[]): string => megabytes(Math.max(...bytesOf(samples)))
+  const cpuUs = (from: Usage, to: Usage): string => `${Math.round(((to.cpuMs - from.cpuMs) * 1000) / events)} µs`
+  return {
+    lines: [
+      `memory of the relay: ${megabytes(first.bytes)} at first; while it filled ${megabytes(early)} after a tenth, ${megabytes(late)} in the last, ${most(filling)} at the most; while it emptied ${most(draining)} at the most, ${megabytes(emptied.bytes)} at the end`,
+      `its CPU an event: ${cpuUs(first, filled)} to fill, ${cpuUs(filled, emptied)} to empty`,
+    ],
+    growth: late - early,
+  }
 }
 
 /** Runs the day. */
@@ -160,12 +168,11 @@ export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
   const store = await engine.start()
   const api = { url: `http://127.0.0.1:${port}`, apiKey: KEY, populationId: POPULATION }
   const relay = await serve({ name: NAMES[0], store, api, flags, env: perSecond ? { PRISTO_SPOOL_RATE: String(perSecond) } : {} })
-  const memory = watchMemory(relay)
+  const usage = watch(relay)
   try {
     await relay.ready()
-    const started = relay.memory()?.now ?? 0
     const fillS = await fill(relay, day)
-    const filling = memory.take()
+    const filling = usage.take()
     const spool = await store.open()
     const { bytes } = await spool.stats()
 
@@ -173,13 +180,13 @@ export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
     const backAt = Date.now()
     while (witness.seen.stored < events && Date.now() - Math.max(backAt, witness.seen.lastAt) < STALL_MS) await wait(SAMPLE_MS)
     const drainS = (witness.seen.lastAt - backAt) / 1000
-    const draining = memory.take()
+    const draining = usage.take()
     while ((await spool.stats()).events) await wait(SAMPLE_MS)
     await spool.close()
     const code = await relay.stop()
 
     const { stored, disordered, duplicated } = witness.seen
-    const { line, growth } = judgeMemory(started, filling, draining)
+    const { lines, growth } = judgeUsage(filling, draining, events)
     const fastest = Math.max(...witness.seconds())
     return {
       engine: engine.name,
@@ -199,11 +206,11 @@ export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
       ],
       notes: [
         `filled in ${fillS.toFixed(1)} s (${Math.round(events / fillS)} events/s, ${megabytes(bytes)} of JSON), emptied in ${drainS.toFixed(1)} s (${Math.round(events / drainS)} events/s; ${perSecond ? `limit ${perSecond}, ${fastest} in the fastest second` : 'no limit'})`,
-        line,
+        ...lines,
       ],
     }
   } finally {
-    memory.end()
+    usage.end()
     await relay.kill()
     await Promise.all([witness.close(), store.remove()])
   }

@@ -35,6 +35,14 @@ export interface RelaySettings {
   isSupervised?: boolean
 }
 
+/** What a process takes of the machine. */
+export interface Usage {
+  /** Resident memory. */
+  bytes: number
+  /** Computed so far, by all of its threads. */
+  cpuMs: number
+}
+
 /** A relay that runs, dies and comes back. */
 export interface Relay {
   readonly name: string
@@ -52,8 +60,8 @@ export interface Relay {
   ended(): Promise<number | null>
   /** Of the process that runs. */
   pid(): number
-  /** Bytes of memory that the process has, and has had at the most; undefined where the system does not say. */
-  memory(): { now: number; most: number } | undefined
+  /** What the process takes of the machine; undefined where the system does not say. */
+  usage(): Usage | undefined
   /** What its processes logged as errors, and what they wrote to stderr. */
   errors(): string[]
   /** What it did unasked. */
@@ -79,7 +87,8 @@ const parseLine = (line: string): Record<string, unknown> => {
   }
 }
 
-const bytesOf = (status: string, name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024
+/** In which Linux counts a process's time, milliseconds (`getconf CLK_TCK` is 100 on every machine of today). */
+const TICK_MS = 10
 
 interface Process {
   child: ChildProcess
@@ -178,10 +187,12 @@ export const startRelay = ({ name, port, env, file = COMMAND, flags = [], wrap =
       return running.ended
     },
     pid: () => running.child.pid ?? 0,
-    memory: () => {
+    usage: () => {
+      const { pid } = running.child
       try {
-        const status = readFileSync(`/proc/${running.child.pid}/status`, 'utf8')
-        return { now: bytesOf(status, 'VmRSS'), most: bytesOf(status, 'VmHWM') }
+        const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+        const [, user, system] = /\) \S(?: \S+){10} (\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+        return { bytes: Number(kilobytes) * 1024, cpuMs: (Number(user) + Number(system)) * TICK_MS }
       } catch {
         return undefined // no Linux, or gone
       }
