@@ -49,9 +49,10 @@ const BROKEN_MS = 60_000
 /** An alarm that is late by so much is not believed to come: some runtimes lose it with a restart or six failures. Setting it again does no harm. */
 const LATE_MS = 60_000
 
+/** Completes the sentence "the spool …". */
 const what = (error: unknown): string => {
-  if (error instanceof SpoolError) return error.message.replace('[pristo] the spool ', '')
-  return `failed: ${error instanceof Error ? error.message : String(error)}`
+  const message = (error instanceof Error ? error.message : String(error)).replace('[pristo] ', '')
+  return error instanceof SpoolError ? message.replace('the spool ', '') : `failed: ${message}`
 }
 
 /** Delivers a portion at a time: `deliver` ends where nothing is due or the portion is over, and says how long to leave the API alone. */
@@ -161,7 +162,10 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
     alarm: async () => {
       isDelivering = true
       try {
-        await setAlarm(now() + LEASE_MS) // for the case that this object ends here: then its claims are free again
+        // For the case that this object ends in the middle of its work: then its claims are free again. On the disk before anything else, since the
+        // platform itself tries an alarm that ends so six times, and lets it go.
+        await setAlarm(now() + LEASE_MS)
+        await storage.sync()
         deliver ??= createPortions(optionsOf(), how, spool)
         if ((dueAt() ?? Infinity) <= now()) restsUntil = now() + (await deliver())
         isDelivering = false

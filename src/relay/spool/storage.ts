@@ -27,6 +27,8 @@ export interface ObjectStorage {
   setAlarm(at: number): Promise<void>
   /** Takes the alarm back. */
   deleteAlarm(): Promise<void>
+  /** Resolves once all that was written is on the disk. */
+  sync(): Promise<void>
 }
 
 /** Every method of a spool, at once done; the storage is brought to the newest schema at the first one. */
