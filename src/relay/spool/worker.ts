@@ -65,15 +65,25 @@ export const backoffMs = (attempts: number, random: number, retryAfterS = 0): nu
 const createPace = (perSecond: number | undefined, now: () => number) => {
   const stepMs = perSecond ? 1000 / perSecond : 0
   let nextAt = -Infinity
+  let seenAt = -Infinity
+
+  /** After a clock was set back a wait counts as over, as that of the breaker: else nothing would go until it is as late again. */
+  const look = (): number => {
+    const at = now()
+    if (at < seenAt) nextAt = at
+    seenAt = at
+    return at
+  }
+
   return {
     /** Milliseconds until the next call may go. */
-    waitMs: (): number => Math.max(0, nextAt - now()),
+    waitMs: (): number => Math.max(0, nextAt - look()),
     /** One goes. */
     take: (): void => {
-      nextAt = Math.max(nextAt, now() - SLACK_MS) + stepMs
+      nextAt = Math.max(look() - SLACK_MS, nextAt) + stepMs
     },
     pause: (seconds: number): void => {
-      nextAt = Math.max(nextAt, now() + seconds * 1000)
+      nextAt = Math.max(look() + seconds * 1000, nextAt)
     },
   }
 }

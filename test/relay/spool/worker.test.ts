@@ -144,6 +144,17 @@ it('keeps to a rate', async () => {
   at.forEach((time, n) => expect(time, `call ${n}`).toBeGreaterThanOrEqual(n * 100 - 60))
 })
 
+it('goes on at once after a clock that was set back, at a rate or without', async () => {
+  for (const how of [{}, { perSecond: 100 }]) {
+    const { spool, ids } = await setUp(of('a', 1), undefined, how)
+    await pass(2_000)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    await spool.put(of('b', 2))
+    await pass(3_000)
+    expect(ids()).toEqual([uuid(1), uuid(2)])
+  }
+})
+
 it('has no more contacts on their way than it was told', async () => {
   let underWay = 0
   let most = 0
