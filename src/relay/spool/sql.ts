@@ -127,12 +127,13 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     return { event, acceptedAt: number(row, 'accepted_at'), attempts, seq: number(row, 'seq'), fence }
   }
 
-  /** The buried events of a selection, a portion at a time: a million of them must not be in memory at once. */
-  const selectDead = (which: Selection): Record<string, unknown>[] => {
-    if (which === 'all') return query('select seq from dead')
+  /** Where the buried events of a selection are, in the order in which they were buried: without one, SQLite gives them by their keys. */
+  const selectDead = (which: Selection): number[] => {
+    if (which === 'all') return query('select seq from dead order by seq').map((row) => number(row, 'seq'))
     const ids = [...new Set(which.map((id) => id.toLowerCase()))]
     const portions = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) }, (_, n) => ids.slice(n * IDS_AT_ONCE, (n + 1) * IDS_AT_ONCE))
-    return portions.flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
+    const rows = portions.flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
+    return rows.map((row) => number(row, 'seq')).sort((one, other) => one - other)
   }
 
   const exhume = (seq: Value): { row: Record<string, unknown>; bytes: number } => {
@@ -227,8 +228,8 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     replay: (which: Selection): number => {
       const at = now()
       const chosen = selectDead(which)
-      for (const { seq } of chosen) {
-        const { row, bytes } = exhume(Number(seq))
+      for (const seq of chosen) {
+        const { row, bytes } = exhume(seq)
         insert(json<PristoEvent>(row, 'body'), String(row['body']), bytes, at)
       }
       return chosen.length
@@ -236,8 +237,8 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
 
     drop: (which: Selection): number => {
       const chosen = selectDead(which)
-      for (const { seq } of chosen) {
-        const { row } = exhume(Number(seq))
+      for (const seq of chosen) {
+        const { row } = exhume(seq)
         query('insert or replace into seen values (?, ?)', String(row['key']), now() + SEEN_MS)
       }
       return chosen.length
