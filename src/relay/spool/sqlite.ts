@@ -4,6 +4,7 @@
  * event loop shares one transaction, and one that fails takes nothing of the others with it.
  */
 import { closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
 import { NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
@@ -20,6 +21,9 @@ export interface SpoolOptions {
 
 /** How long another process may hold the file, milliseconds: a transaction takes a few. */
 const BUSY_MS = 5_000
+
+/** SQLite's code for that (SQLITE_BUSY). */
+const BUSY = 5
 
 /**
  * What `put` leaves of the disk, for writing down what becomes of events: else a disk that is full of them could never be emptied. SQLite folds its
@@ -201,8 +205,9 @@ const createTransactions = (database: Database, check: () => void) => {
     try {
       const values = commit(jobs)
       jobs.forEach(({ resolve }, place) => resolve(values[place]))
-    } catch {
-      jobs.forEach(runOne) // one of them may be at fault
+    } catch (error) {
+      if (codeOf(error) !== BUSY) return jobs.forEach(runOne) // one of them may be at fault
+      jobs.forEach(({ reject }) => reject(explain(error))) // none is, and each would hold up the process for as long again
     }
   }
 
@@ -217,8 +222,9 @@ const createTransactions = (database: Database, check: () => void) => {
  * Opens a spool in a file, which is made where there is none (its folder must exist); several processes of one machine may share it.
  * Rejects with one line where there is no SQLite, or where the file cannot be used or is damaged.
  */
-export const openSqliteSpool = async (path: string, { maxBytes, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
+export const openSqliteSpool = async (place: string, { maxBytes, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
   try {
+    const path = resolve(place) // SQLite would keep `:memory:`, and a URI such as file:a?mode=memory, in memory alone
     const database = await open(path, create)
     const query = createQuery(database)
     const checkRoom = createRoomCheck(path, query)

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from '@photostructure/sqlite'
+import { expect, onTestFinished, test } from 'vitest'
 import type { Spool } from '../../../src/relay/spool/spool.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
-import { describeSpool } from './conformance.ts'
+import { describeSpool, eventOf } from './conformance.ts'
 
 describeSpool('SQLite', async (now) => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-spool-'))
@@ -20,3 +22,34 @@ describeSpool('SQLite', async (now) => {
     },
   }
 })
+
+const makeFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'pristo-sqlite-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+test.each([':memory:', 'file:a?mode=memory'])('keeps events on the disk whatever its file is called: %s', async (name) => {
+  onTestFinished(() => ['', '-wal', '-shm'].forEach((end) => rmSync(`${name}${end}`, { force: true })))
+  const before = await openSqliteSpool(name)
+  expect(await before.put([eventOf(1, 'a')])).toBe('accepted')
+  await before.close()
+  const after = await openSqliteSpool(name)
+  expect((await after.stats()).events).toBe(1)
+  await after.close()
+})
+
+test('waits once for another process that holds the file, not once for each that asks', async () => {
+  const path = join(makeFolder(), 'spool.db')
+  const spool = await openSqliteSpool(path)
+  const other = new DatabaseSync(path)
+  other.exec('begin immediate')
+  const startedAt = performance.now()
+  const answers = await Promise.allSettled([1, 2, 3].map((n) => spool.put([eventOf(n, 'a')])))
+  expect(performance.now() - startedAt).toBeLessThan(9_000)
+  for (const answer of answers) expect(answer).toMatchObject({ reason: { message: '[pristo] the spool is held by another process' } })
+  other.exec('rollback')
+  other.close()
+  expect(await spool.put([eventOf(1, 'a')])).toBe('accepted')
+  await spool.close()
+}, 60_000)
