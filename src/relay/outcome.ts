@@ -15,6 +15,8 @@ export type Outcome =
       code: RetryCode
       /** Seconds that the API (or the open breaker) asks to wait; absent where it named none. */
       retryAfterS?: number
+      /** A 404: the settings may be wrong, or the API does not know this one contact, whom anybody can make up (PRISTO-API.md). */
+      isPerhapsContact?: true
     }
 
 /** What is settled of one event; `event` where it was valid. */

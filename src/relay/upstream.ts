@@ -168,7 +168,10 @@ export const createSend = ({
     const { status: said, verdict } = (http.verdict === 'stored' && judgeEnvelope(text ?? '')) || http
     watchSettings(verdict, said)
     if (verdict === 'stored') return stored
-    if (verdict !== 'rejected') return retry(verdict, retryAfterS())
+    if (verdict !== 'rejected') {
+      const kept = retry(verdict, retryAfterS())
+      return said === 404 && kept.outcome === 'retry' ? { ...kept, isPerhapsContact: true } : kept
+    }
     const message = messageOf(text, [...keys, ...personalValues(event)])
     return { outcome: 'rejected', code: 'invalid_event', status: said, ...(message !== undefined && { message }) }
   }

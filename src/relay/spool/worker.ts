@@ -135,7 +135,8 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
   /** Tells what became of an event, and gives the step that ends its claim so. */
   const judge = (claim: Claim, outcome: Outcome): (() => Promise<boolean>) => {
     const { event, attempts, acceptedAt } = claim
-    if (outcome.outcome !== 'retry') breaker.succeed()
+    // With a handful of contacts that the API does not know (404) anybody could hold up all others.
+    if (outcome.outcome !== 'retry' || outcome.isPerhapsContact) breaker.succeed()
     else if (outcome.code !== 'in_flight') breaker.fail()
     if (outcome.outcome === 'retry') {
       if (outcome.retryAfterS) pace.pause(outcome.retryAfterS)

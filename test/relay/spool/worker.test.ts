@@ -118,6 +118,14 @@ it('leaves an API alone that fails for all, and lets one event find out whether 
   expect(new Set(ids()).size).toBe(40)
 })
 
+it('lets nobody hold others up with contacts that the API does not know', async () => {
+  const strangers = Array.from({ length: 40 }, (_, n) => eventOf(n, `nobody${n}`))
+  const { ids, spool } = await setUp([...strangers, ...of('z', 99)], ({ id }) => (id === uuid(99) ? created() : failed(404)))
+  await pass(1_000)
+  expect(ids()).toContain(uuid(99))
+  expect((await spool.stats()).events).toBe(40)
+})
+
 it('buries an event that has failed for three days, but tries it once more first', async () => {
   const { spool, ids, drops } = await setUp(of('a', 1, 2), ({ id }) => (id === uuid(1) ? failed(500) : created()))
   await pass(50)
