@@ -39,7 +39,7 @@ export type ServeOptions = Partial<Omit<RelayOptions, 'spool'> & Place> & {
   around?: (handle: Relay) => Relay
   /** Takes the events, and is delivered from as long as the server runs; who gives it closes it. Default: that of `PRISTO_SPOOL`, where it is set. */
   spool?: Spool | undefined
-  /** How the spool is delivered. Default: that of `PRISTO_SPOOL_RATE`. */
+  /** How the spool is delivered. Default: of the environment's own spool that of `PRISTO_SPOOL_RATE`; as fast as the API answers. */
   worker?: WorkerOptions | undefined
 }
 

@@ -2,7 +2,8 @@
  * Spools on Node: events are safe on a disk before the relay answers, and are delivered from there.
  * @module pristo/relay/spool
  */
-import { readSpool } from './spool/env.ts'
+import { fail } from './given.ts'
+import { PLACES, readSpool } from './spool/env.ts'
 import { openRedisSpool, type RedisSpoolOptions } from './spool/redis.ts'
 import type { Spool } from './spool/spool.ts'
 import { openSqliteSpool } from './spool/sqlite.ts'
@@ -19,6 +20,7 @@ export type { Worker } from './spool/worker.ts'
  * used; the line does not show the place, which may hold a password.
  */
 export const openSpool = async (place: string, options: RedisSpoolOptions = {}): Promise<Spool> => {
-  readSpool({ PRISTO_SPOOL: place })
+  const read = readSpool({ PRISTO_SPOOL: place })
+  if (!read || read.place !== place) fail('place', place, PLACES)
   return place.startsWith('sqlite:') ? openSqliteSpool(place.slice('sqlite:'.length), options) : openRedisSpool(place, options)
 }

@@ -20,7 +20,8 @@ export interface SpoolSettings {
 /** Two of the three days after which an event is buried: a day to mend what is wrong. */
 const MAX_AGE_S = 2 * 24 * 3600
 
-const PLACES = 'sqlite:PATH, redis://HOST:PORT/DB or rediss://…'
+/** What a place may be. */
+export const PLACES = 'sqlite:PATH, redis://HOST:PORT/DB or rediss://…'
 
 const readNumber = <T>(env: Readonly<Record<string, string | undefined>>, name: string, fallback: T): number | T => {
   const given = env[name]?.trim()

@@ -10,7 +10,7 @@ import { isRecord, parseJson } from '../json.ts'
 import { connect, refusalOf, type Connection } from './connection.ts'
 import { createLook, parseInfo, type Server } from './safety.ts'
 import { MIGRATIONS, migrationTo, SCRIPTS } from './scripts.ts'
-import { byName, detailsOf, laneOf, MAX_BYTES, nameOf, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
+import { byName, checkMaxBytes, detailsOf, laneOf, MAX_BYTES, nameOf, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
 import type { SpoolOptions } from './sqlite.ts'
 
 /** Options of a spool in Redis. */
@@ -178,6 +178,7 @@ export const openRedisSpool = async (
   { prefix = '{pristo}', maxBytes = MAX_BYTES, create = true, now, answerMs = ANSWER_MS }: RedisSpoolOptions = {},
 ): Promise<Spool> => {
   if (!/^[^{]*\{[^}]+\}/.test(prefix)) throw new TypeError(`[pristo] prefix: got ${describeGiven(prefix)}; allowed is a text with something in braces, such as {pristo}`)
+  checkMaxBytes(maxBytes)
   const keys: Keys = { prefix, time: () => (now ? String(now()) : '') }
   let forget = (): void => undefined
   const connection = await connect({ url, limitMs: answerMs, onReady: () => forget() })

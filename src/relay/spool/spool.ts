@@ -4,6 +4,7 @@
  * order, whatever other contacts do; only the holder of a claim can end it.
  */
 import type { Contact, PristoEvent } from '../../contract.ts'
+import { fail } from '../given.ts'
 
 /** A claim nobody ended is free again after this: above the longest call of the API (10 s), as its worker may only be slow. */
 export const LEASE_MS = 15_000
@@ -137,6 +138,11 @@ export const byName = (events: readonly PristoEvent[]): Map<string, PristoEvent>
     if (!named.has(name)) named.set(name, event)
   }
   return named
+}
+
+/** Throws the one line where a spool cannot have this limit: what is no number would be none. */
+export const checkMaxBytes = (given: unknown): void => {
+  if (typeof given !== 'number' || !Number.isSafeInteger(given) || given < 1) fail('maxBytes', given, 'a whole number of bytes from 1')
 }
 
 /** A spool cannot do what it was asked; the message is one line for whoever runs the relay. */

@@ -3,11 +3,11 @@
  * Invariant: a promise resolves only after its transaction is on the disk (write-ahead log, `synchronous=FULL`); what is asked in one turn of the
  * event loop shares one transaction, and one that fails takes nothing of the others with it.
  */
-import { closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { accessSync, closeSync, constants, existsSync, openSync, statfsSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
-import { NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
+import { checkMaxBytes, MAX_BYTES, NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
 
 /** Options of a spool. */
 export interface SpoolOptions {
@@ -93,7 +93,10 @@ const load = async (): Promise<Library> => {
 /** A database in which nothing is lost with the power; rejects where the file is not sound. */
 const open = async (path: string, create: boolean): Promise<Database> => {
   const { DatabaseSync } = await load()
-  if (!create && !existsSync(path)) throw new NoSpoolError()
+  if (!create && !existsSync(path)) {
+    accessSync(dirname(path), constants.W_OK) // else nothing could make it either
+    throw new NoSpoolError()
+  }
   closeSync(openSync(path, 'a', MODE))
   const database = new DatabaseSync(path)
   try {
@@ -222,18 +225,25 @@ const createTransactions = (database: Database, check: () => void) => {
  * Opens a spool in a file, which is made where there is none (its folder must exist); several processes of one machine may share it.
  * Rejects with one line where there is no SQLite, or where the file cannot be used or is damaged.
  */
-export const openSqliteSpool = async (place: string, { maxBytes, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
+export const openSqliteSpool = async (place: string, { maxBytes = MAX_BYTES, create = true, now = Date.now }: SpoolOptions = {}): Promise<Spool> => {
+  checkMaxBytes(maxBytes)
   try {
     const path = resolve(place) // SQLite would keep `:memory:`, and a URI such as file:a?mode=memory, in memory alone
     const database = await open(path, create)
     const query = createQuery(database)
     const checkRoom = createRoomCheck(path, query)
     const transact = createTransactions(database, createCheck(path))
-    const spool = createSqlSpool({ query, now, ...(maxBytes !== undefined && { maxBytes }) })
+    const spool = createSqlSpool({ query, now, maxBytes })
     await transact(() => migrate(query)).catch((error: unknown) => {
       database.close()
       throw error
     })
+    let closed: Promise<void> | undefined
+    const close = async (): Promise<void> => {
+      await transact(() => undefined).catch(() => undefined) // after what was asked before, whose askers know how it went
+      foldIn(database)
+      database.close()
+    }
     return {
       put: (events: readonly PristoEvent[]) =>
         transact(() => {
@@ -250,11 +260,7 @@ export const openSqliteSpool = async (place: string, { maxBytes, create = true, 
         replay: (which: Selection) => transact(() => spool.replay(which)),
         drop: (which: Selection) => transact(() => spool.drop(which)),
       },
-      close: async () => {
-        await transact(() => undefined).catch(() => undefined) // after what was asked before, whose askers know how it went
-        foldIn(database)
-        database.close()
-      },
+      close: () => (closed ??= close()),
     }
   } catch (error) {
     throw explain(error)

@@ -4,6 +4,7 @@
  */
 import { createAttempt } from '../attempt.ts'
 import type { Breaker } from '../breaker.ts'
+import { fail } from '../given.ts'
 import { createHooks, createReport } from '../hooks.ts'
 import { checkOptions, type RelayOptions } from '../options.ts'
 import type { Spool } from './spool.ts'
@@ -20,6 +21,11 @@ export interface WorkerOptions {
 /** The worker's own breaker decides before it claims an event. */
 const ALWAYS: Breaker = { enter: () => true, succeed: () => undefined, fail: () => undefined, waitS: () => 1 }
 
+const checkHow = ({ perSecond = 1, concurrency = 1 }: WorkerOptions): void => {
+  if (!Number.isFinite(perSecond) || perSecond <= 0) fail('perSecond', perSecond, 'a number above 0')
+  if (!Number.isInteger(concurrency) || concurrency < 1) fail('concurrency', concurrency, 'a whole number from 1')
+}
+
 /**
  * Starts to deliver what is in the spool, with the options of the relay that fills it; any number of workers may share a spool.
  * Throws a TypeError of one line where an option cannot be used.
@@ -30,6 +36,7 @@ export const startSpoolWorker = (options: RelayOptions & { spool: Omit<Spool, 's
 /** The same, not started yet, and as often as it is asked for: see `createWorker`. */
 export const createSpoolWorker = (options: Parameters<typeof startSpoolWorker>[0], how: WorkerOptions = {}): ((onRest?: OnRest) => Worker) => {
   const settings = checkOptions(options)
+  checkHow(how)
   const report = createReport(options.onError)
   const hooks = createHooks({ hooks: options, report })
   const tell = ({ event, outcome, buried }: Tried): void => {

@@ -6,7 +6,7 @@
 import type { PristoEvent } from '../../contract.ts'
 import { createBreaker, type Breaker } from '../breaker.ts'
 import type { Outcome } from '../outcome.ts'
-import { LEASE_MS, type Claim, type Reason, type Spool } from './spool.ts'
+import { LEASE_MS, SpoolError, type Claim, type Reason, type Spool } from './spool.ts'
 
 /** After which an event that still fails is buried: long enough for a weekend without anybody at work. */
 const MAX_AGE_MS = 3 * 24 * 3600 * 1000
@@ -119,7 +119,8 @@ const startRuns = ({ spool, deliver, onTried, report, concurrency = CONCURRENCY,
   const concluding = new Set<Promise<void>>()
 
   const fails = (cause: unknown): void => {
-    if (!isBroken) report('the spool fails; what it holds waits in it', cause)
+    const why = cause instanceof SpoolError ? cause.message.replace('[pristo] ', '') : 'the spool fails'
+    if (!isBroken) report(`${why}; what it holds waits in it`, cause)
     isBroken = true
   }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
@@ -53,3 +53,16 @@ test('waits once for another process that holds the file, not once for each that
   expect(await spool.put([eventOf(1, 'a')])).toBe('accepted')
   await spool.close()
 }, 60_000)
+
+test.each([0, -1, 1.5, NaN, '1GB'])('refuses a limit that would be none: %j', async (given) => {
+  const path = join(makeFolder(), 'spool.db')
+  await expect(openSqliteSpool(path, JSON.parse(JSON.stringify({ maxBytes: given })))).rejects.toThrow(/^\[pristo\] maxBytes: got (a number|null|a string of 3 characters); allowed is a whole number of bytes from 1$/)
+  expect(existsSync(path)).toBe(false)
+})
+
+test('can be closed more than once, as by two signals', async () => {
+  const spool = await openSqliteSpool(join(makeFolder(), 'spool.db'))
+  await Promise.all([spool.close(), spool.close()])
+  await spool.close()
+  await expect(spool.put([eventOf(1, 'a')])).rejects.toThrow('[pristo] the spool')
+})

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import type { EventDrop, EventOutcome } from '../../../src/relay/index.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
-import type { Spool } from '../../../src/relay/spool/spool.ts'
+import { SpoolError, type Spool } from '../../../src/relay/spool/spool.ts'
 import { startSpoolWorker, type WorkerOptions } from '../../../src/relay/spool/start.ts'
 import { backoffMs } from '../../../src/relay/spool/worker.ts'
 import { createApi, created, failed, KEY, POPULATION, uuid, type Script } from '../harness.ts'
@@ -225,6 +225,24 @@ it('does not end before the spool has heard what became of an event', async () =
   await pass(300)
   await stopped
   expect((await spool.stats()).events).toBe(0)
+})
+
+it.each<[WorkerOptions, string]>([
+  [{ perSecond: 0 }, 'perSecond: got a number; allowed is a number above 0'],
+  [{ perSecond: NaN }, 'perSecond: got a number; allowed is a number above 0'],
+  [{ concurrency: 0 }, 'concurrency: got a number; allowed is a whole number from 1'],
+  [{ concurrency: 1.5 }, 'concurrency: got a number; allowed is a whole number from 1'],
+])('refuses to start with what it cannot use: %j', async (how, line) => {
+  const spool: Parameters<typeof startSpoolWorker>[0]['spool'] = { put: async () => 'accepted', claim: async () => [], settle: async () => true, retry: async () => true, bury: async () => true }
+  expect(() => startSpoolWorker({ apiKey: KEY, populationId: POPULATION, identity: 'page', spool }, how)).toThrow(`[pristo] ${line}`)
+})
+
+it('says why the spool fails, where the spool knows it', async () => {
+  const { logs } = await setUp(of('a', 1), undefined, {
+    wrap: (spool) => ({ ...spool, claim: () => Promise.reject(new SpoolError('cannot write: the disk is full')) }),
+  })
+  await pass(100)
+  expect(logs).toEqual(['[pristo] the spool cannot write: the disk is full; what it holds waits in it'])
 })
 
 it('doubles the wait, to ten minutes at most, by chance down to half of it, and never below what the API asked for', () => {
