@@ -96,8 +96,7 @@ const lookAtSpool = async (env: Env, openSpool: typeof OpenSpool): Promise<Findi
   if (!settings) return []
   try {
     const spool = await openSpool(settings.place, { maxBytes: settings.maxBytes, create: false })
-    const { events, dead } = await spool.stats()
-    await spool.close()
+    const { events, dead } = await spool.stats().finally(spool.close) // a connection left open would keep the command from its end
     const found: Finding = { level: 'ok', what: `PRISTO_SPOOL: ${events} events wait` }
     return [found, ...(dead ? [{ level: 'warning', what: `PRISTO_SPOOL: ${dead} events are buried – see why: pristo-relay spool dead` } as const] : [])]
   } catch (error) {

@@ -59,8 +59,24 @@ describe('pristo-relay check', () => {
       warnings: ['PRISTO_SPOOL: 1 events are buried – see why: pristo-relay spool dead'],
     })
     await spool.close()
+    expect(await check({ PRISTO_SPOOL: 'sqlite:/nowhere/spool.db' })).toMatchObject({ code: 1, errors: ['PRISTO_SPOOL: the spool cannot open its file: the folder must exist and be writable'] })
     expect(await check({ PRISTO_SPOOL: `sqlite:${folder}` })).toMatchObject({ code: 1, errors: ['PRISTO_SPOOL: the spool cannot open its file: it is a folder'] })
     expect(await check({ PRISTO_SPOOL: 'spool.db' })).toMatchObject({ code: 1, errors: ['PRISTO_SPOOL: got a string of 8 characters; allowed is sqlite:PATH, redis://HOST:PORT/DB or rediss://…'] })
+  })
+
+  it('leaves no spool open that does not answer: the command would never end', async () => {
+    let isClosed = false
+    const folder = mkdtempSync(join(tmpdir(), 'pristo-check-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const open: typeof openSpool = async (...asked) => {
+      const spool = await openSpool(...asked)
+      return { ...spool, stats: () => Promise.reject(new Error('[pristo] the spool fails')), close: () => ((isClosed = true), spool.close()) }
+    }
+    const place = `sqlite:${join(folder, 'spool.db')}`
+    await (await openSpool(place)).close()
+    const { out } = await runIn(createCheck(fetch, open), { ...sound, PRISTO_SPOOL: place })
+    expect(out).toContain('error    PRISTO_SPOOL: the spool fails')
+    expect(isClosed).toBe(true)
   })
 
   it('names every setting that cannot be used, not the first alone, and then asks nobody', async () => {
