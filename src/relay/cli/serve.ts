@@ -101,9 +101,10 @@ export const createServe = ({ serveRelay, openSpool, version }: { serveRelay: ty
     const options = optionsFromEnv(terminal.env)
     const log = createLog({ write: terminal.out, format: readFormat(terminal.env, terminal.isTTY), level: readLevel(terminal.env), now: Date.now })
     const settings = readSpool(terminal.env)
+    const ask = createAsk(options) // what cannot be used is said before a spool is made
     const spool = settings && (await openSpool(settings.place, { maxBytes: settings.maxBytes }))
     const watched = spool && settings && { stats: spool.stats, maxAgeMs: settings.maxAgeMs }
-    const readiness = createReadiness({ ask: createAsk(options), spool: watched, now: Date.now })
+    const readiness = createReadiness({ ask, spool: watched, now: Date.now })
     const metrics = createMetrics({ version, isReady: () => readiness.state().ready, spool })
     try {
       const admin = await listen(serveAdmin(readAdminPlace(terminal.env), readiness.state, metrics), ADMIN)

@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -330,5 +330,13 @@ describe('pristo-relay serve with a spool', () => {
   ])('ends with one line where the spool cannot be used: %j', async (wrong, line) => {
     const { code, err } = await command.run(['serve', '--admin-port', '0'], { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PORT: '0', ...wrong }).ended
     expect([code, err.trim()]).toEqual([1, line])
+  })
+
+  it('makes no spool where another setting cannot be used', async () => {
+    const path = join(folder, 'none.db')
+    const wrong = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PORT: '0', PRISTO_BASE_URL: 'https://api.pristo.test/?a', PRISTO_SPOOL: `sqlite:${path}` }
+    const { code, err } = await command.run(['serve', '--admin-port', '0'], wrong).ended
+    expect([code, err.trim()]).toEqual([1, '[pristo] baseUrl: got a string of 26 characters; allowed is an http or https URL without user, query and fragment'])
+    expect(existsSync(path)).toBe(false)
   })
 })
