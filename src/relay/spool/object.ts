@@ -167,7 +167,10 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
         await setAlarm(now() + LEASE_MS)
         await storage.sync()
         deliver ??= createPortions(optionsOf(), how, spool)
-        if ((dueAt() ?? Infinity) <= now()) restsUntil = now() + (await deliver())
+        if ((dueAt() ?? Infinity) <= now()) {
+          const waitMs = await deliver()
+          restsUntil = now() + waitMs // from its end: `now() + (await …)` would read the clock before
+        }
         isDelivering = false
         await rearm()
       } catch (error) {
