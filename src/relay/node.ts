@@ -73,8 +73,9 @@ export const serveRelay = async ({ around = (handle) => handle, ...given }: Serv
   createRelay(options) // what cannot be used is said before a spool is made
   const own = givenSpool ? undefined : await openOwnSpool(process.env)
   const spool = givenSpool ?? own?.spool
+  let listening: Server | undefined
   try {
-    const server = await listen(options, around, spool)
+    const server = (listening = await listen(options, around, spool))
     const worker = spool && startSpoolWorker({ ...options, spool }, { ...own?.worker, ...givenHow })
     const close = async (): Promise<void> => {
       await Promise.all([server.close(), worker?.stop()])
@@ -82,6 +83,7 @@ export const serveRelay = async ({ around = (handle) => handle, ...given }: Serv
     }
     return { url: server.url, close }
   } catch (error) {
+    await listening?.close()
     await own?.spool.close()
     throw error
   }

@@ -43,6 +43,17 @@ const post = (url: string, n = 1, headers: Record<string, string> = {}) =>
   })
 
 describe('the relay as a server', () => {
+  it('leaves nobody listening where the way to deliver cannot be used', async () => {
+    const probe = createServer()
+    await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+    const port = Number(Object(probe.address()).port)
+    await new Promise((resolve) => probe.close(resolve))
+    const spool = JSON.parse('{}')
+    spool.put = async () => 'accepted'
+    await expect(serveRelay({ ...SETTINGS, port, spool, worker: { concurrency: 0 } })).rejects.toThrow('[pristo] concurrency: got a number; allowed is a whole number from 1')
+    await expect(fetch(`http://127.0.0.1:${port}/pristo`)).rejects.toThrow('fetch failed')
+  })
+
   it('answers at its path, with and without a slash, and nowhere else', async () => {
     const { url, api } = await serve()
     expect(new URL(url).pathname).toBe('/pristo')
