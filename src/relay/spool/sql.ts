@@ -136,6 +136,8 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     return rows.map((row) => number(row, 'seq')).sort((one, other) => one - other)
   }
 
+  const isDead = (seq: number): boolean => first('select 1 from dead where seq = ?', seq) !== undefined
+
   const exhume = (seq: Value): { row: Record<string, unknown>; bytes: number } => {
     const row = first('delete from dead where seq = ? returning *', seq) ?? {}
     const bytes = number(row, 'bytes')
@@ -225,23 +227,27 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
         buriedAt: number(row, 'buried_at'),
       })),
 
-    replay: (which: Selection): number => {
+    selectDead,
+
+    /** By where they are; those that are there no more are left out. */
+    replay: (chosen: readonly number[]): number => {
       const at = now()
-      const chosen = selectDead(which)
-      for (const seq of chosen) {
+      const there = chosen.filter(isDead)
+      for (const seq of there) {
         const { row, bytes } = exhume(seq)
         insert(json<PristoEvent>(row, 'body'), String(row['body']), bytes, at)
       }
-      return chosen.length
+      return there.length
     },
 
-    drop: (which: Selection): number => {
-      const chosen = selectDead(which)
-      for (const seq of chosen) {
+    /** The same. */
+    drop: (chosen: readonly number[]): number => {
+      const there = chosen.filter(isDead)
+      for (const seq of there) {
         const { row } = exhume(seq)
         query('insert or replace into seen values (?, ?)', String(row['key']), now() + SEEN_MS)
       }
-      return chosen.length
+      return there.length
     },
   }
 }

@@ -55,8 +55,8 @@ export const createStorageSpool = ({ storage, now, maxBytes }: { storage: Object
     bury: (claim: Claim, reason: Reason) => transact(() => spool.bury(claim, reason)),
     stats: () => transact(spool.stats),
     list: (most: number) => transact(() => spool.list(most)),
-    replay: (which: Selection) => transact(() => spool.replay(which)),
-    drop: (which: Selection) => transact(() => spool.drop(which)),
+    replay: (which: Selection) => transact(() => spool.replay(spool.selectDead(which))),
+    drop: (which: Selection) => transact(() => spool.drop(spool.selectDead(which))),
   }
 }
 

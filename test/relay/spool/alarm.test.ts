@@ -15,6 +15,7 @@ const createStorage = () => {
     transactionSync: (work) => work(),
     setAlarm: async (at) => void alarms.push(at),
     deleteAlarm: async () => undefined,
+    sync: async () => undefined,
   }
   return { storage, alarms }
 }

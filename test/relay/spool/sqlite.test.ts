@@ -66,3 +66,16 @@ test('can be closed more than once, as by two signals', async () => {
   await spool.close()
   await expect(spool.put([eventOf(1, 'a')])).rejects.toThrow('[pristo] the spool')
 })
+
+test.each(['replay', 'drop'] as const)('lets others at the file while it has many buried events to %s', async (verb) => {
+  const spool = await openSqliteSpool(join(makeFolder(), 'spool.db'))
+  await spool.put(Array.from({ length: 2_500 }, (_, n) => eventOf(n, `c${n}`)))
+  await Promise.all((await spool.claim(2_500)).map((claim) => spool.bury(claim, { code: 'expired' })))
+  let dead = 2_500
+  const seen = new Set<number>()
+  const done = spool.dead[verb]('all')
+  while (dead) seen.add((dead = (await spool.stats()).dead))
+  expect(await done).toBe(2_500)
+  expect([...seen].filter((count) => count > 0 && count < 2_500).length).toBeGreaterThan(0)
+  await spool.close()
+})
