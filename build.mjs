@@ -236,12 +236,13 @@ export const judge = ({ out, part, limit = Infinity }, brotli, meta) => [
 ]
 
 /**
- * Builds all bundles into `dist`, without declarations.
+ * Builds bundles into `dist`, without declarations.
+ * @param {readonly Bundle[]} chosen
  * @returns {Promise<{ bundle: Bundle, size: ReturnType<typeof weigh>, code: Uint8Array, packages: string[], faults: string[] }[]>}
  */
-export const build = () =>
+export const build = (chosen = bundles) =>
   Promise.all(
-    bundles.map(async (one) => {
+    chosen.map(async (one) => {
       const { files, meta } = await bundle(one)
       mkdirSync(join(root, posix.dirname(one.out)), { recursive: true })
       for (const { path, contents } of files) writeFileSync(path, contents)

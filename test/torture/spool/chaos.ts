@@ -10,7 +10,7 @@ import type { Engine, Store } from './engines.ts'
 import type { Relay } from './relays.ts'
 import { NAMES, serve } from './serve.ts'
 import { untilEmpty } from './settle.ts'
-import type { Row } from './table.ts'
+import type { Measured } from './table.ts'
 import { makeWeather, type Odds } from './weather.ts'
 import { reckon, STORE, type Kill } from './witness.ts'
 
@@ -110,7 +110,7 @@ const killAll = async ({ form, random, relays, store, moments }: { form: Form; r
 }
 
 /** Runs it. */
-export const runChaos = async (engine: Engine, seed: number, form: Form): Promise<Row> => {
+export const runChaos = async (engine: Engine, seed: number, form: Form): Promise<Measured> => {
   const began = Date.now()
   const random = createRandom(seed)
   const moments = createMoments()
@@ -140,10 +140,8 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
     const poison = browsers.tracked().filter(({ isPoison }) => isPoison).length
     return {
       ...reckoning,
-      engine: engine.name,
       kills: kills.length,
       allowed: Object.values(reckoning.allowed).reduce((sum, count) => sum + count, 0),
-      seconds: (Date.now() - began) / 1000,
       problems: [
         ...reckoning.problems,
         ...(poison === buried.length ? [] : [`${poison} events were poison, and ${buried.length} were buried`]),

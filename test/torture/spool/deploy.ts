@@ -9,7 +9,7 @@ import type { Engine, Store } from './engines.ts'
 import type { Relay } from './relays.ts'
 import { NAMES, serve } from './serve.ts'
 import { untilEmpty } from './settle.ts'
-import type { Row } from './table.ts'
+import type { Measured } from './table.ts'
 import { FAIR, makeWeather } from './weather.ts'
 import { reckon } from './witness.ts'
 
@@ -35,8 +35,7 @@ const stop = async (relay: Relay): Promise<string[]> => {
 }
 
 /** Does something at a site, waits for the spool to get empty, and reckons. */
-const atSite = async (engine: Engine, seed: number, act: (site: Site) => Promise<string[]>): Promise<Row> => {
-  const began = Date.now()
+const atSite = async (engine: Engine, seed: number, act: (site: Site) => Promise<string[]>): Promise<Measured> => {
   const random = createRandom(seed)
   const [store, api] = await Promise.all([engine.start(), startPristoApi()])
   const weather = makeWeather(api, { odds: FAIR, random })
@@ -54,10 +53,8 @@ const atSite = async (engine: Engine, seed: number, act: (site: Site) => Promise
     const reckoning = reckon({ tracked: browsers.tracked(), arrivals: weather.arrivals(), kills: [], buried, hasDetails: () => true })
     return {
       ...reckoning,
-      engine: engine.name,
       kills: 0,
       allowed: 0,
-      seconds: (Date.now() - began) / 1000,
       problems: [...reckoning.problems, ...problems, ...browsers.problems(), ...all.flatMap((relay) => relay.problems())],
       notes: [],
     }
@@ -69,7 +66,7 @@ const atSite = async (engine: Engine, seed: number, act: (site: Site) => Promise
 }
 
 /** The API is down and the spool full; the old process stops, the new one starts, the API is back. */
-export const runDeploy = async (engine: Engine, seed: number, events: number): Promise<Row> => {
+export const runDeploy = async (engine: Engine, seed: number, events: number): Promise<Measured> => {
   let waited = 0
   const row = await atSite(engine, seed, async ({ store, api, browsers, relays, all }) => {
     const down = { ...api, url: 'http://127.0.0.1:9' } // where nobody listens
@@ -95,7 +92,7 @@ export const runDeploy = async (engine: Engine, seed: number, events: number): P
 }
 
 /** Several times in a row, while pages send and the API takes: the new process is there before the old one is told to stop. */
-export const runOverlapped = async (engine: Engine, seed: number, { events, deploys }: { events: number; deploys: number }): Promise<Row> => {
+export const runOverlapped = async (engine: Engine, seed: number, { events, deploys }: { events: number; deploys: number }): Promise<Measured> => {
   const row = await atSite(engine, seed, async ({ store, api, browsers, relays, all }) => {
     const problems: string[] = []
     for (let nth = 0; nth <= deploys; nth++) {

@@ -11,7 +11,7 @@ import type { Engine } from './engines.ts'
 import { post } from './post.ts'
 import { freePort, type Relay, type Usage } from './relays.ts'
 import { NAMES, serve } from './serve.ts'
-import type { Row } from './table.ts'
+import type { Measured } from './table.ts'
 
 /** How long the day is. */
 export interface Day {
@@ -29,8 +29,12 @@ const LANES = 4
 /** Between two looks at the relay's memory, milliseconds. */
 const SAMPLE_MS = 250
 
-/** What the relay may hold more at the end of the day than after a tenth of it, bytes: a heap that is collected now and then, and no event. */
-const MAX_GROWTH_BYTES = 48 * 2 ** 20
+/** What the relay may hold at any time, and how much more at the end of the filling than after a tenth of it, bytes: a heap that is collected now and then. */
+const MAX_BYTES = 256 * 2 ** 20
+const MAX_GROWTH_BYTES = 32 * 2 ** 20
+
+/** Events from which the growth says something: until then programs are compiled, and heaps find their size. */
+const TELLING_EVENTS = 100_000
 
 /** How far above its rate a second may be: timers are late, and what they missed is made up for (SLACK_MS of worker.ts). */
 const RATE_SLACK = 1.1
@@ -141,28 +145,31 @@ const fill = async (relay: Relay, { events, contacts }: Day): Promise<number> =>
   return (Date.now() - began) / 1000
 }
 
-/** What the relay took of the machine, as lines; and by how many bytes its memory grew while it filled. */
-const judgeUsage = (filling: readonly Usage[], draining: readonly Usage[], events: number): { lines: string[]; growth: number } => {
+/** What the relay took of the machine, as lines; and what was too much of it. */
+const judgeUsage = (filling: readonly Usage[], draining: readonly Usage[], events: number): { lines: string[]; problems: string[] } => {
   const [first, filled, emptied] = [filling[0], filling.at(-1), draining.at(-1)]
-  if (!first || !filled || !emptied) return { lines: ['what the relay took of the machine is not known here'], growth: 0 }
+  if (!first || !filled || !emptied) return { lines: ['what the relay took of the machine is not known here'], problems: [] }
   const bytesOf = (samples: readonly Usage[]): number[] => samples.map(({ bytes }) => bytes)
   const tenth = Math.ceil(filling.length / 10)
   const [early, late] = [median(bytesOf(filling.slice(tenth, 2 * tenth))), median(bytesOf(filling.slice(-tenth)))]
-  const most = (samples: readonly Usage[]): string => megabytes(Math.max(...bytesOf(samples)))
+  const [mostFilling, mostDraining] = [Math.max(...bytesOf(filling)), Math.max(...bytesOf(draining))]
+  const hasGrown = events >= TELLING_EVENTS && late - early > MAX_GROWTH_BYTES
   const cpuUs = (from: Usage, to: Usage): string => `${Math.round(((to.cpuMs - from.cpuMs) * 1000) / events)} µs`
   return {
     lines: [
-      `memory of the relay: ${megabytes(first.bytes)} at first; while it filled ${megabytes(early)} after a tenth, ${megabytes(late)} in the last, ${most(filling)} at the most; while it emptied ${most(draining)} at the most, ${megabytes(emptied.bytes)} at the end`,
+      `memory of the relay: ${megabytes(first.bytes)} at first; while it filled ${megabytes(early)} after a tenth, ${megabytes(late)} in the last, ${megabytes(mostFilling)} at the most; while it emptied ${megabytes(mostDraining)} at the most, ${megabytes(emptied.bytes)} at the end`,
       `its CPU an event: ${cpuUs(first, filled)} to fill, ${cpuUs(filled, emptied)} to empty`,
     ],
-    growth: late - early,
+    problems: [
+      ...(hasGrown ? [`the relay's memory grew by ${megabytes(late - early)} while it filled`] : []),
+      ...(Math.max(mostFilling, mostDraining) > MAX_BYTES ? [`the relay's memory was over ${megabytes(MAX_BYTES)}`] : []),
+    ],
   }
 }
 
 /** Runs the day. */
-export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
+export const runOutage = async (engine: Engine, day: Day): Promise<Measured> => {
   const { events, contacts, perSecond, flags } = day
-  const began = Date.now()
   const port = await freePort()
   const witness = createWitness(contacts, port)
   const store = await engine.start()
@@ -186,10 +193,9 @@ export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
     const code = await relay.stop()
 
     const { stored, disordered, duplicated } = witness.seen
-    const { lines, growth } = judgeUsage(filling, draining, events)
+    const { lines, problems } = judgeUsage(filling, draining, events)
     const fastest = Math.max(...witness.seconds())
     return {
-      engine: engine.name,
       kills: 0,
       events,
       lost: events - stored,
@@ -197,9 +203,8 @@ export const runOutage = async (engine: Engine, day: Day): Promise<Row> => {
       duplicated,
       allowed: 0,
       buried: 0,
-      seconds: (Date.now() - began) / 1000,
       problems: [
-        ...(growth > MAX_GROWTH_BYTES ? [`the relay's memory grew by ${megabytes(growth)} while it filled`] : []),
+        ...problems,
         ...(perSecond && fastest > perSecond * RATE_SLACK ? [`${fastest} calls in one second, where ${perSecond} are allowed`] : []),
         ...(code === 0 ? [] : [`the relay ended with ${code} after SIGTERM`]),
         ...relay.problems(),

@@ -1,16 +1,20 @@
 /** What is printed of the proofs. */
 import type { Reckoning } from './witness.ts'
 
-/** One proof on one engine. */
-export interface Row extends Pick<Reckoning, 'events' | 'lost' | 'disordered' | 'duplicated' | 'buried' | 'problems'> {
-  /** Such as `SQLite, deploy`. */
-  engine: string
+/** What a proof came to. */
+export interface Measured extends Pick<Reckoning, 'events' | 'lost' | 'disordered' | 'duplicated' | 'buried' | 'problems'> {
   kills: number
   /** Further arrivals after an answer that was lost. */
   allowed: number
-  seconds: number
   /** What the table has no column for. */
   notes: string[]
+}
+
+/** One proof on one engine. */
+export interface Row extends Measured {
+  /** Such as `SQLite, deploy`. */
+  engine: string
+  seconds: number
   /** Why it was not run. */
   skipped?: string
 }
@@ -21,7 +25,7 @@ const COLUMNS = ['engine', 'kills', 'events', 'lost', 'disordered', 'duplicated'
 const TOLD = 10
 
 /** Whether everything came to where it should. */
-export const isGood = ({ lost, disordered, duplicated, problems }: Row): boolean => !lost && !disordered && !duplicated && !problems.length
+export const isGood = ({ lost, disordered, duplicated, problems }: Measured): boolean => !lost && !disordered && !duplicated && !problems.length
 
 const cellsOf = (row: Row): string[] => COLUMNS.map((column) => (column === 'engine' ? row.engine : row.skipped !== undefined ? '-' : column === 'seconds' ? row.seconds.toFixed(1) : String(row[column])))
 

@@ -51,14 +51,8 @@ export interface Reckoning {
   problems: string[]
 }
 
-/**
- * Answers that left so close to each other may be read by a relay in any order, milliseconds; and so much sooner than a lease after it arrived
- * may an event come again: its way to the API the first time.
- */
+/** Answers that left so close to each other may be read by a relay in any order, milliseconds. */
 const SLACK_MS = 200
-
-/** The longest that an event is on its way to the API the first time, milliseconds, on a machine that has much to do. */
-const WAY_MS = 2_000
 
 /** What all this is known from. */
 export interface Evidence {
@@ -98,10 +92,9 @@ export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidenc
   const hadNotWritten = (relay: string, endedAt: number, killedAt: number): boolean =>
     !written.get(relay)?.some(({ answeredAt, by }) => answeredAt > endedAt + SLACK_MS && by < killedAt)
 
-  /** Why the spool did not learn that the event had arrived; a lease must have run out, unless the relay itself saw the answer fail. */
-  const excuseOf = (first: Arrival, again: Arrival): Excuse | undefined => {
+  /** Why the spool did not learn that the event had arrived. */
+  const excuseOf = (first: Arrival): Excuse | undefined => {
     if (first.fate === 'lost') return 'reset after it was stored'
-    if (again.at - first.at < LEASE_MS - WAY_MS) return undefined
     const isFatal = ({ name, at, until }: Kill): boolean => name === first.relay && until > first.at && at < first.at + LEASE_MS && hadNotWritten(first.relay, first.endedAt, at)
     return kills.some(isFatal) ? 'relay killed before it had written the answer down' : undefined
   }
@@ -120,7 +113,7 @@ export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidenc
       continue
     }
     // That a later one was on its way says that the spool knew of this one.
-    const excuse = isLate ? undefined : excuseOf(first, arrival)
+    const excuse = isLate ? undefined : excuseOf(first)
     if (excuse) {
       allowed[excuse] = (allowed[excuse] ?? 0) + 1
       continue
