@@ -53,6 +53,10 @@ export interface Visit {
 const FIRST_WAIT_MS = 50
 const MAX_WAIT_MS = 1_000
 
+/** How often a relay's answer does not reach its page, 0 to 1, and how long that waits then at the most, milliseconds: the events may have left meanwhile. */
+const UNHEARD = 0.05
+const UNHEARD_WAIT_MS = 2_000
+
 /** Between two looks at an empty queue, milliseconds. */
 const LOOK_MS = 10
 
@@ -87,6 +91,10 @@ export const openBrowsers = ({ relays, random, pages, contactsEach, poison, pref
     hear(relay)
     const heard = await post(relay.url, events, agent)
     if (!heard) return false
+    if (chance.chance(UNHEARD)) {
+      await wait(chance.next() * UNHEARD_WAIT_MS)
+      return false
+    }
     const results = new Map(heard.results.map((result) => [result.id, result]))
     for (const { id } of events) {
       const result = results.get(id)
