@@ -12,7 +12,7 @@ import { NAMES, serve } from './serve.ts'
 import { untilEmpty } from './settle.ts'
 import type { Measured } from './table.ts'
 import { makeWeather, type Odds } from './weather.ts'
-import { reckon, STORE, type Kill } from './witness.ts'
+import { reckon, STORE, type Arrival, type Kill } from './witness.ts'
 
 /** How much of it. */
 export interface Form {
@@ -80,8 +80,17 @@ const createMoments = () => {
   }
 }
 
+/** Who can be killed, and when. */
+interface Plan {
+  form: Form
+  random: Random
+  relays: readonly [Relay, ...Relay[]]
+  store: Store
+  moments: ReturnType<typeof createMoments>
+}
+
 /** All the kills, one after the other. */
-const killAll = async ({ form, random, relays, store, moments }: { form: Form; random: Random; relays: readonly [Relay, ...Relay[]]; store: Store; moments: ReturnType<typeof createMoments> }): Promise<Kill[]> => {
+const killAll = async ({ form, random, relays, store, moments }: Plan): Promise<Kill[]> => {
   const kills: Kill[] = []
   while (kills.length < form.kills) {
     await wait(random.next() * 2 * form.gapMs)
@@ -109,9 +118,14 @@ const killAll = async ({ form, random, relays, store, moments }: { form: Form; r
   return kills
 }
 
+/** What there is to say of who was killed, and of the API. */
+const describe = (store: Store, seconds: number, kills: readonly Kill[], arrivals: readonly Arrival[]): string[] => {
+  const victims = [...NAMES, ...(store.kill ? [STORE] : [])].map((victim) => `${victim} ${kills.filter(({ name }) => name === victim).length} ×`)
+  return [`killed ${victims.join(', ')} in ${Math.round(seconds)} s`, `${arrivals.length} calls, of which ${arrivals.filter(({ fate }) => fate === 'failed').length} failed`]
+}
+
 /** Runs it. */
 export const runChaos = async (engine: Engine, seed: number, form: Form): Promise<Measured> => {
-  const began = Date.now()
   const random = createRandom(seed)
   const moments = createMoments()
   const [store, api] = await Promise.all([engine.start(), startPristoApi()])
@@ -123,9 +137,10 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
   try {
     await Promise.all(relays.map((relay) => relay.ready()))
     tracking = setInterval(() => browsers.track(Math.round((form.perSecond * TICK_MS) / 1000)), TICK_MS)
+    const began = Date.now()
     const kills = await killAll({ form, random: random.fork('kills'), relays, store, moments })
+    const seconds = (Date.now() - began) / 1000
     clearInterval(tracking)
-    const killedFor = Date.now() - began
     weather.clearUp()
     await Promise.all(relays.map((relay) => relay.ready()))
     await browsers.empty()
@@ -135,9 +150,10 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
     await spool.close()
     const codes = await Promise.all(relays.map((relay) => relay.stop()))
 
+    const [tracked, arrivals] = [browsers.tracked(), weather.arrivals()]
     const emails = new Map(api.contacts().map(({ id, email }) => [id, email]))
-    const reckoning = reckon({ tracked: browsers.tracked(), arrivals: weather.arrivals(), kills, buried, hasDetails: (id) => emails.get(id) === `${id}@shop.example` })
-    const poison = browsers.tracked().filter(({ isPoison }) => isPoison).length
+    const reckoning = reckon({ tracked, arrivals, kills, buried, hasDetails: (id) => emails.get(id) === `${id}@shop.example` })
+    const poison = tracked.filter(({ isPoison }) => isPoison).length
     return {
       ...reckoning,
       kills: kills.length,
@@ -150,8 +166,7 @@ export const runChaos = async (engine: Engine, seed: number, form: Form): Promis
         ...relays.flatMap((relay) => relay.problems()),
       ],
       notes: [
-        `seed ${seed}; killed ${NAMES.map((name) => `${name} ${kills.filter((kill) => kill.name === name).length} ×`).join(', ')}${store.kill ? `, ${STORE} ${kills.filter(({ name }) => name === STORE).length} ×` : ''} in ${(killedFor / 1000).toFixed(0)} s`,
-        `${weather.arrivals().length} calls, of which ${weather.arrivals().filter(({ fate }) => fate === 'failed').length} failed`,
+        ...describe(store, seconds, kills, arrivals),
         ...Object.entries(reckoning.allowed).map(([why, count]) => `allowed, ${why}: ${count}`),
         ...new Set(relays.flatMap((relay) => relay.errors().map((error) => `said: ${error}`))),
       ],

@@ -64,10 +64,55 @@ export interface Evidence {
   hasDetails(contactId: string): boolean
 }
 
+/** Why an event may have come again after `first`, if anything excuses it. `stored` is what arrived and was stored, in order. */
+const createExcuse = (stored: readonly Arrival[], contactOf: (id: string) => string, kills: readonly Kill[]) => {
+  /** What each relay is known to have written down, and by when: a later event of a contact is claimed only after the last one's answer was. */
+  const written = new Map<string, { answeredAt: number; by: number }[]>()
+  const latest = new Map<string, Arrival>()
+  for (const arrival of stored) {
+    const contactId = contactOf(arrival.id)
+    const before = latest.get(contactId)
+    latest.set(contactId, arrival)
+    if (!before || before.id === arrival.id || before.fate !== 'answered') continue
+    const list = written.get(before.relay) ?? []
+    list.push({ answeredAt: before.endedAt, by: arrival.at })
+    written.set(before.relay, list)
+  }
+
+  /** Whether who was killed then had not yet written down what was answered at `endedAt`: it had none of what was answered later. */
+  const hadNotWritten = (relay: string, endedAt: number, killedAt: number): boolean =>
+    !written.get(relay)?.some(({ answeredAt, by }) => answeredAt > endedAt + SLACK_MS && by < killedAt)
+
+  return (first: Arrival): Excuse | undefined => {
+    if (first.fate === 'lost') return 'reset after it was stored'
+    const isFatal = ({ name, at, until }: Kill): boolean => name === first.relay && until > first.at && at < first.at + LEASE_MS && hadNotWritten(first.relay, first.endedAt, at)
+    return kills.some(isFatal) ? 'relay killed before it had written the answer down' : undefined
+  }
+}
+
+/** How a second arrival came about, for who looks for the cause. */
+const tell = (first: Arrival, again: Arrival, kills: readonly Kill[]): string => {
+  const deaths = kills.filter(({ at }) => at > first.at - LEASE_MS / 3 && at < again.at).map(({ name, at }) => `${name} killed at ${at - first.at} ms`)
+  return `after ${again.at - first.at} ms: first by ${first.relay}, which was answered after ${first.endedAt - first.at} ms (${deaths.join(', ') || 'nobody killed'}), then by ${again.relay}`
+}
+
+/** What is wrong with what the spool buried. */
+const judgeBuried = (buried: readonly DeadEvent[], isPoison: (id: string) => boolean): string[] => {
+  const sound = buried.filter(({ event }) => !isPoison(event.id))
+  const reasonless = buried.filter(({ reason }) => reason.code !== 'invalid_event' || reason.status !== 400 || !reason.message?.includes('unknown type'))
+  const again = buried.length - new Set(buried.map(({ event }) => event.id)).size
+  return [
+    ...sound.map(({ event, reason }) => `buried although it is sound: ${JSON.stringify(event)}: ${JSON.stringify(reason)}`),
+    ...reasonless.map(({ reason }) => `buried without its reason: ${JSON.stringify(reason)}`),
+    ...(again ? [`buried twice: ${again} events`] : []),
+  ]
+}
+
 /** Reckons, once nothing waits any more. */
 export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidence): Reckoning => {
   const byId = new Map(tracked.map((event) => [event.id, event]))
   const stored = arrivals.filter(({ id, fate }) => fate !== 'failed' && byId.get(id)?.isPoison === false)
+  const excuseOf = createExcuse(stored, (id) => byId.get(id)?.contactId ?? '', kills)
   const problems: string[] = []
   const allowed: Partial<Record<Excuse, number>> = {}
   const last = new Map<string, Arrival>()
@@ -75,65 +120,33 @@ export const reckon = ({ tracked, arrivals, kills, buried, hasDetails }: Evidenc
   let disordered = 0
   let duplicated = 0
 
-  /** When each relay is known to have written down what: a later event of a contact is claimed only after its last one was. */
-  const written = new Map<string, { answeredAt: number; by: number }[]>()
-  const latest = new Map<string, Arrival>()
   for (const arrival of stored) {
-    const contactId = byId.get(arrival.id)?.contactId ?? ''
-    const last = latest.get(contactId)
-    latest.set(contactId, arrival)
-    if (!last || last.id === arrival.id || last.fate !== 'answered') continue
-    const list = written.get(last.relay) ?? []
-    list.push({ answeredAt: last.endedAt, by: arrival.at })
-    written.set(last.relay, list)
-  }
-
-  /** Whether who was killed then had not yet written down what was answered at `endedAt`: it had none of what was answered later. */
-  const hadNotWritten = (relay: string, endedAt: number, killedAt: number): boolean =>
-    !written.get(relay)?.some(({ answeredAt, by }) => answeredAt > endedAt + SLACK_MS && by < killedAt)
-
-  /** Why the spool did not learn that the event had arrived. */
-  const excuseOf = (first: Arrival): Excuse | undefined => {
-    if (first.fate === 'lost') return 'reset after it was stored'
-    const isFatal = ({ name, at, until }: Kill): boolean => name === first.relay && until > first.at && at < first.at + LEASE_MS && hadNotWritten(first.relay, first.endedAt, at)
-    return kills.some(isFatal) ? 'relay killed before it had written the answer down' : undefined
-  }
-
-  for (const arrival of stored) {
-    const event = byId.get(arrival.id)
-    if (!event) continue
+    const { nth, contactId } = byId.get(arrival.id) ?? { nth: 0, contactId: '' }
+    const name = `event ${nth} of ${contactId}`
     const first = last.get(arrival.id)
-    const isLate = event.nth < (newest.get(event.contactId) ?? -1)
-    const name = `event ${event.nth} of ${event.contactId}`
+    const newestNth = newest.get(contactId) ?? -1
+    const isLate = nth < newestNth
     last.set(arrival.id, arrival)
+    newest.set(contactId, Math.max(nth, newestNth))
     if (!first) {
       if (isLate) problems.push(`disordered: ${name} came behind a later one, by ${arrival.relay}`)
       disordered += +isLate
-      newest.set(event.contactId, Math.max(event.nth, newest.get(event.contactId) ?? -1))
       continue
     }
-    // That a later one was on its way says that the spool knew of this one.
-    const excuse = isLate ? undefined : excuseOf(first)
-    if (excuse) {
-      allowed[excuse] = (allowed[excuse] ?? 0) + 1
-      continue
-    }
-    duplicated++
-    const deaths = kills.filter(({ at }) => at > first.at - LEASE_MS / 3 && at < arrival.at).map((kill) => `${kill.name} killed at ${kill.at - first.at} ms`)
-    const end = `${first.relay}, which was answered after ${first.endedAt - first.at} ms (${deaths.join(', ') || 'nobody killed'})`
-    problems.push(`duplicated: ${name} came again after ${arrival.at - first.at} ms${isLate ? ', behind a later one' : ''}: first by ${end}, then by ${arrival.relay}`)
+    const excuse = isLate ? undefined : excuseOf(first) // that a later one was on its way says that the spool knew of this one
+    if (excuse) allowed[excuse] = (allowed[excuse] ?? 0) + 1
+    else problems.push(`duplicated: ${name} came again${isLate ? ', behind a later one,' : ''} ${tell(first, arrival, kills)}`)
+    duplicated += +!excuse
   }
 
   const buriedIds = new Set(buried.map(({ event }) => event.id))
   const lost = tracked.filter(({ id }) => !last.has(id) && !buriedIds.has(id))
-  for (const { contactId, nth } of lost) problems.push(`lost: event ${nth} of ${contactId}`)
-  for (const { event, reason } of buried) {
-    if (!byId.get(event.id)?.isPoison) problems.push(`buried although it is sound: ${JSON.stringify(event)}: ${JSON.stringify(reason)}`)
-    if (reason.code !== 'invalid_event' || reason.status !== 400 || !reason.message?.includes('unknown type')) problems.push(`buried without its reason: ${JSON.stringify(reason)}`)
-  }
-  if (buriedIds.size !== buried.length) problems.push(`buried twice: ${buried.length - buriedIds.size} events`)
   const strange = new Set(arrivals.flatMap(({ id }) => (byId.has(id) ? [] : [id])))
-  if (strange.size) problems.push(`${strange.size} events arrived that nobody tracked`)
-  for (const contactId of newest.keys()) if (!hasDetails(contactId)) problems.push(`${contactId} has lost its email`)
+  problems.push(
+    ...lost.map(({ contactId, nth }) => `lost: event ${nth} of ${contactId}`),
+    ...judgeBuried(buried, (id) => byId.get(id)?.isPoison === true),
+    ...(strange.size ? [`${strange.size} events arrived that nobody tracked`] : []),
+    ...[...newest.keys()].flatMap((contactId) => (hasDetails(contactId) ? [] : [`${contactId} has lost its email`])),
+  )
   return { events: tracked.length, lost: lost.length, disordered, duplicated, allowed, buried: buried.length, problems }
 }
