@@ -11,8 +11,8 @@ import { within } from './time.ts'
 /** Seconds that the browser waits where the spool takes nothing: a disk is not mended, nor a million events delivered, any sooner. */
 const RETRY_AFTER_S = 60
 
-/** `limitMs` bounds the wait for the spool; `report` hears once that it takes nothing, until it does again. */
-export const createAccept = ({ spool, limitMs, report }: { spool: Pick<Spool, 'put'>; limitMs: number; report: Report }) => {
+/** `report` hears once that the spool takes nothing, until it does again. */
+export const createAccept = ({ spool, report }: { spool: Pick<Spool, 'put'>; report: Report }) => {
   let isTold = false
 
   const refuse = (why: string, cause?: unknown): Outcome => {
@@ -21,7 +21,7 @@ export const createAccept = ({ spool, limitMs, report }: { spool: Pick<Spool, 'p
     return retry('unavailable', RETRY_AFTER_S)
   }
 
-  const put = async (events: readonly PristoEvent[]): Promise<Outcome> => {
+  const put = async (events: readonly PristoEvent[], limitMs: number): Promise<Outcome> => {
     try {
       const answer = await within(spool.put(events), limitMs)
       if (answer === 'full') return refuse('the spool is full')
@@ -33,10 +33,10 @@ export const createAccept = ({ spool, limitMs, report }: { spool: Pick<Spool, 'p
     }
   }
 
-  /** One outcome for each event. */
-  return async (events: readonly PristoEvent[]): Promise<Outcome[]> => {
+  /** One outcome for each event; `limitMs` bounds the wait for the spool. */
+  return async (events: readonly PristoEvent[], limitMs: number): Promise<Outcome[]> => {
     if (!events.length) return []
-    const outcome = await put(events)
+    const outcome = await put(events, limitMs)
     return events.map(() => outcome)
   }
 }

@@ -81,7 +81,7 @@ export const createRelay = (options: RelayOptions): Relay => {
   const hooks = createHooks({ hooks: options, report })
   const identify = createIdentify({ identity: settings.identity, limitMs: limits.resolveMs, now, parseContact, report })
   const deliver = createDeliver(createAttempt({ options, settings, breaker: createBreaker(now), report }))
-  const accept = options.spool && createAccept({ spool: options.spool, limitMs: limits.deadlineMs, report })
+  const accept = options.spool && createAccept({ spool: options.spool, report })
 
   /** Keeps back what comes from contacts over their limit; none of a contact's events goes without the others. */
   const holdBack = async (judged: Judged[]): Promise<Judged[]> => {
@@ -92,10 +92,13 @@ export const createRelay = (options: RelayOptions): Relay => {
     })
   }
 
+  /** What is left of the time for an answer. */
+  const workMs = (arrivedAt: number): number => Math.max(limits.deadlineMs - (now() - arrivedAt), MIN_WORK_MS)
+
   /** Delivers until the deadline; what is then still on its way goes on under `waitUntil`. */
   const deliverInTime = async (events: PristoEvent[], arrivedAt: number, context: RelayContext): Promise<Outcome[]> => {
     const deadline = new AbortController()
-    const timer = setTimeout(() => deadline.abort(), Math.max(limits.deadlineMs - (now() - arrivedAt), MIN_WORK_MS))
+    const timer = setTimeout(() => deadline.abort(), workMs(arrivedAt))
     const delivery = deliver(events, deadline.signal)
     callSafely(
       () => context.waitUntil?.(delivery.settled),
@@ -128,7 +131,7 @@ export const createRelay = (options: RelayOptions): Relay => {
 
     const admitted = await holdBack(judged)
     const events = admitted.flatMap(({ event, outcome }) => (event && !outcome ? [event] : []))
-    const outcomes = (await (accept ? accept(events) : deliverInTime(events, arrivedAt, context))).values()
+    const outcomes = (await (accept ? accept(events, workMs(arrivedAt)) : deliverInTime(events, arrivedAt, context))).values()
     const settled = admitted.map((item): Settled => ({ ...item, outcome: item.outcome ?? outcomes.next().value ?? retry('deadline') }))
     hooks.events(settled)
     return answerSettled(settled, batch.ack ? ackCookie(request, settled) : undefined)

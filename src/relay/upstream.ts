@@ -156,7 +156,7 @@ export const createSend = ({
   const watchSettings = (verdict: ReturnType<typeof judgeStatus>, status: number): void => {
     const isWrong = verdict === 'upstream_config'
     if (isWrong && !isMisconfigured) {
-      report(`the Pristo API answered ${status}: check apiKey, populationId and baseUrl; until then events wait in the browsers`)
+      report(`the Pristo API answered ${status}: check apiKey, populationId and baseUrl; until then events wait`)
     }
     if (isWrong || verdict === 'stored') isMisconfigured = isWrong
   }

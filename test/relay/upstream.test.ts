@@ -150,7 +150,7 @@ describe('key rotation', () => {
     const { relay, logs } = rotating(() => (isWrong ? failed(401) : created()))
     const post = async () => outcomes(await send(relay, [makeEvent(1), makeEvent(2)]))
     for (let n = 0; n < 12; n++) expect(await post()).toEqual(['upstream_config', 'blocked'])
-    expect(logs).toEqual(['[pristo] the Pristo API answered 401: check apiKey, populationId and baseUrl; until then events wait in the browsers'])
+    expect(logs).toEqual(['[pristo] the Pristo API answered 401: check apiKey, populationId and baseUrl; until then events wait'])
     isWrong = false
     expect(await post()).toEqual(['stored', 'stored'])
     isWrong = true

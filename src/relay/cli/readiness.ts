@@ -25,7 +25,7 @@ export interface Readiness {
 
 const MESSAGES: Record<Unready, string> = {
   starting: 'the relay does not listen yet',
-  upstream_config: 'the Pristo API refuses the key, the population or the base URL; events wait in the browsers. See: pristo-relay check',
+  upstream_config: 'the Pristo API refuses the key, the population or the base URL; events wait. See: pristo-relay check',
   spool_failed: 'the spool cannot be read; the log says why',
   spool_old: 'the oldest event in the spool waits longer than PRISTO_SPOOL_MAX_AGE. See: pristo-relay spool stats',
   stopping: 'the relay is told to stop',

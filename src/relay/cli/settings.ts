@@ -45,7 +45,7 @@ const TOKENS: Readonly<Record<string, Variable>> = {
 const SPOOL: Readonly<Record<string, Variable>> = {
   PRISTO_SPOOL: { fallback: 'none', what: 'keeps events until Pristo has them: sqlite:PATH, or redis://HOST:PORT for several machines' },
   PRISTO_SPOOL_MAX_BYTES: { fallback: '1073741824', what: 'the most that it keeps, bytes of JSON; then events wait in the browsers' },
-  PRISTO_SPOOL_RATE: { fallback: 'none', what: 'the most calls of the API a second' },
+  PRISTO_SPOOL_RATE: { fallback: 'none', what: 'the most calls of the API a second, of each relay' },
   PRISTO_SPOOL_MAX_AGE: { fallback: '172800', what: 'seconds that its oldest event may wait until /readyz says no' },
 }
 

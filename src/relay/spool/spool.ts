@@ -89,7 +89,7 @@ export interface DeadEvents {
 }
 
 /**
- * A spool. Whatever cannot be done rejects with one line that says why, and has changed nothing. `settle`, `retry` and `bury` resolve to false
+ * A spool. Whatever cannot be done rejects with one line that says why, and has changed nothing (a `replay` or `drop` of many: some). `settle`, `retry` and `bury` resolve to false
  * where the claim is somebody else's by now.
  */
 export interface Spool {
