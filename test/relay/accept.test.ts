@@ -44,8 +44,8 @@ it.each<[string, () => Promise<'accepted' | 'full'>, string]>([
   ['does not answer', never, 'the spool took over 1000 ms'],
 ])('leaves events in the browser for a minute where the spool %s, and says so once', async (_, say, why) => {
   const { relay, logs } = spooled(say, { limits: { deadlineMs: 5 } })
-  for (let n = 0; n < 2; n++) {
-    const answer = await send(relay, [makeEvent(1), makeEvent(2)], { ack: true })
+  const answers = [1, 2].map(() => send(relay, [makeEvent(1), makeEvent(2)], { ack: true }))
+  for (const answer of await Promise.all(answers)) {
     expect([answer.status, outcomes(answer), answer.headers.get('Retry-After'), answer.headers.get('Set-Cookie')]).toEqual([503, ['unavailable', 'unavailable'], '60', null])
   }
   expect(logs).toEqual([`[pristo] ${why}; events wait in the browsers`])
