@@ -155,21 +155,28 @@ const testBrowsers = async () => {
   return reconcile(ok, stats && { passed: stats.expected, failed: stats.unexpected + stats.flaky, skipped: stats.skipped })
 }
 
+/** @type {Record<string, () => Promise<Tally>>} */
+const STEPS = {
+  build: async () => one(await run('node', ['build.mjs'])),
+  types: async () => one(await runNode('typescript/bin/tsc', ['--noEmit'])),
+  unit: () => testUnits('vitest.config.ts'),
+  built: () => testUnits('test/built.config.ts'),
+  contract: () => runCounted('test/contract/run.mjs'),
+  install: () => runCounted('test/install/run.mjs'),
+  simulation: () => runCounted('test/simulation/run.mjs', '--seeds', '1000'),
+  fuzz: () => runCounted('test/fuzz/run.mjs', '--requests', '100000'),
+  browser: testBrowsers,
+  torture: () => runCounted('test/torture/run.mjs', '--short'),
+  spool: () => runCounted('test/torture/run.mjs', 'spool', '--short'),
+}
+
 /** @param {Engine[]} untested @param {boolean} hasRedis */
 const runSteps = async (untested, hasRedis) => {
-  /** @type {Record<string, Tally>} */
-  const tallies = {
-    build: one(await run('node', ['build.mjs'])),
-    types: one(await runNode('typescript/bin/tsc', ['--noEmit'])),
-    unit: await testUnits('vitest.config.ts'),
-    built: await testUnits('test/built.config.ts'),
-    contract: await runCounted('test/contract/run.mjs'),
-    install: await runCounted('test/install/run.mjs'),
-    simulation: await runCounted('test/simulation/run.mjs', '--seeds', '1000'),
-    fuzz: await runCounted('test/fuzz/run.mjs', '--requests', '100000'),
-    browser: await testBrowsers(),
-    torture: await runCounted('test/torture/run.mjs', '--short'),
-    spool: await runCounted('test/torture/run.mjs', 'spool', '--short'),
+  /** @type {Record<string, Tally & { ms?: number }>} */
+  const tallies = {}
+  for (const [name, step] of Object.entries(STEPS)) {
+    const beganAt = performance.now()
+    tallies[name] = { ...(await step()), ms: performance.now() - beganAt }
   }
   if (isCI && untested.length) tallies['engines'] = { passed: 0, failed: untested.length, skipped: 0 }
   if (isCI && !hasRedis) tallies['redis'] = one(false)
@@ -189,7 +196,7 @@ const main = async () => {
   const tallies = await runSteps(untested, hasRedis)
 
   console.log('')
-  for (const [step, tally] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${describe(tally)}`)
+  for (const [step, { ms = 0, ...tally }] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${`${(ms / 1000).toFixed(0)} s`.padStart(6)}  ${describe(tally)}`)
   const { findBrowser, nameOf } = await import('./support/browsers/find.mjs')
   for (const engine of untested) {
     const found = findBrowser(engine)

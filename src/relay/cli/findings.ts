@@ -41,7 +41,7 @@ export const judgeKeys = (verdicts: readonly Verdict[]): Finding[] => {
     if (!isAnyTaken)
       return {
         level: 'error',
-        what: `${key} is refused by the API (${verdict.status}) – compare it with Pristo; events wait in the browsers until then`,
+        what: `${key} is refused by the API (${verdict.status}) – compare it with Pristo; events wait until then`,
       }
     return { level: 'warning', what: `${key} is refused by the API (${verdict.status}) – events go with another one; remove it` }
   })

@@ -7,8 +7,8 @@ import { createReport } from '../hooks.ts'
 import type { RelayOptions } from '../options.ts'
 import type { Fetch } from '../upstream.ts'
 import type { Answered, Asked } from './shards.ts'
-import { LEASE_MS, MAX_BYTES, MAX_WAIT_MS, SpoolError } from './spool.ts'
-import { createSpoolWorker, type WorkerOptions } from './start.ts'
+import { checkMaxBytes, LEASE_MS, MAX_BYTES, MAX_WAIT_MS, SpoolError } from './spool.ts'
+import { checkHow, createSpoolWorker, type WorkerOptions } from './start.ts'
 import { createStorageSpool, type ObjectStorage } from './storage.ts'
 import type { OnRest, Worker } from './worker.ts'
 
@@ -187,9 +187,12 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
  * The class of Durable Object that keeps events and delivers them, with the options of the relay that fills it (its `spool` aside): export it from
  * the Worker under the name in its configuration, where it must be one of `new_sqlite_classes`. Hooks and `onError` of the options hear of each attempt.
  * `optionsOf` is asked at the first alarm; where it throws, or gives what cannot be used, events wait, and the Worker's log says why once a minute.
+ * Throws a TypeError of one line where `how` cannot be used.
  */
-export const createSpoolObject = <Env>(optionsOf: (env: Env) => RelayOptions, how: ObjectOptions = {}): SpoolObjectClass<Env> =>
-  class implements SpoolObject {
+export const createSpoolObject = <Env>(optionsOf: (env: Env) => RelayOptions, how: ObjectOptions = {}): SpoolObjectClass<Env> => {
+  checkHow(how)
+  if (how.maxBytes !== undefined) checkMaxBytes(how.maxBytes)
+  return class implements SpoolObject {
     readonly #object: SpoolObject
 
     constructor({ storage }: { storage: ObjectStorage }, env: Env) {
@@ -204,3 +207,4 @@ export const createSpoolObject = <Env>(optionsOf: (env: Env) => RelayOptions, ho
       return this.#object.alarm()
     }
   }
+}

@@ -10,7 +10,7 @@ import { isRecord, parseJson } from '../json.ts'
 import { connect, refusalOf, type Connection } from './connection.ts'
 import { createLook, parseInfo, type Server } from './safety.ts'
 import { MIGRATIONS, migrationTo, SCRIPTS } from './scripts.ts'
-import { byName, checkMaxBytes, detailsOf, laneOf, MAX_BYTES, nameOf, NoSpoolError, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
+import { byName, checkMaxBytes, detailsOf, laneOf, MAX_BYTES, nameOf, NoSpoolError, portionsOf, SpoolError, withDetails, type Claim, type DeadEvent, type Reason, type Selection, type Spool } from './spool.ts'
 import type { SpoolOptions } from './sqlite.ts'
 
 /** Options of a spool in Redis. */
@@ -55,10 +55,7 @@ const groupsOf = (events: readonly PristoEvent[]): (string | number)[] => {
     all.push([event.id.toLowerCase(), JSON.stringify(event)])
     lanes.set(lane, all)
   }
-  return [...lanes].flatMap(([lane, all]) => {
-    const portions = Array.from({ length: Math.ceil(all.length / EVENTS_AT_ONCE) }, (_, n) => all.slice(n * EVENTS_AT_ONCE, (n + 1) * EVENTS_AT_ONCE))
-    return portions.flatMap((portion) => [lane, portion.length, ...portion.flat()])
-  })
+  return [...lanes].flatMap(([lane, all]) => portionsOf(all, EVENTS_AT_ONCE).flatMap((portion) => [lane, portion.length, ...portion.flat()]))
 }
 
 const damaged = (): never => {
@@ -193,6 +190,14 @@ export const openRedisSpool = async (
   const holds = async (script: 'settle' | 'retry' | 'bury', { event, fence }: Claim, ...args: (string | number)[]): Promise<boolean> =>
     (await run(script, [laneOf(event.contact), fence, ...args])) === 1
 
+  /** The names of buried events that have these ids, in the order in which they were buried. */
+  const selectDead = async (given: readonly string[]): Promise<string[]> => {
+    const ids = [...new Set(given.map((id) => id.toLowerCase()))].filter((id) => /^[\da-f-]{36}$/.test(id))
+    const found: unknown[][] = []
+    for (const portion of portionsOf(ids, DEAD_AT_ONCE)) found.push(...list(await run('select', portion)).map(list))
+    return found.sort(([one], [other]) => Number(one) - Number(other)).map(([, name]) => String(name))
+  }
+
   /** In portions: what rejects midway has done some of it, and does the rest when it is asked again. */
   const exhume = async (script: 'replay' | 'drop', which: Selection): Promise<number> => {
     let total = 0
@@ -207,9 +212,8 @@ export const openRedisSpool = async (
       }
       return total
     }
-    const ids = [...new Set(which.map((id) => id.toLowerCase()))].filter((id) => /^[\da-f-]{36}$/.test(id))
-    for (let begin = 0; begin < ids.length; begin += DEAD_AT_ONCE) {
-      const [found] = list(await run(script, ['ids', ...ids.slice(begin, begin + DEAD_AT_ONCE)]))
+    for (const portion of portionsOf(await selectDead(which), DEAD_AT_ONCE)) {
+      const [found] = list(await run(script, ['names', ...portion]))
       total += Number(found)
     }
     return total

@@ -217,21 +217,28 @@ for i = 1, #found, 2 do events[#events + 1] = { found[i + 1], redis.call('HGET',
 return events
 `
 
+/** ARGV: time, ids. Gives of each buried event that has one of them: number, name. */
+const SELECT = `
+local found = {}
+for i = 2, #ARGV do
+  for _, name in ipairs(redis.call('ZRANGEBYLEX', p .. ':dead:names', '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!')) do
+    found[#found + 1] = { redis.call('ZSCORE', p .. ':dead', name), name }
+  end
+end
+return found
+`
+
 /**
- * ARGV: time, then either `all`, most, and up to which number (empty at first: what is buried from now on is not meant); or `ids` and these.
+ * ARGV: time, then either `all`, most, and up to which number (empty at first: what is buried from now on is not meant); or `names` and these.
  * Gives how many there were, and the number for the next portion.
  */
 const EXHUME = `
 local function chosen()
   if ARGV[2] == 'all' then return redis.call('ZRANGEBYSCORE', p .. ':dead', '-inf', upTo, 'LIMIT', 0, ARGV[3]) end
-  local names, numbers = {}, {}
+  local names = {}
   for i = 3, #ARGV do
-    for _, name in ipairs(redis.call('ZRANGEBYLEX', p .. ':dead:names', '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!')) do
-      names[#names + 1] = name
-      numbers[name] = tonumber(redis.call('ZSCORE', p .. ':dead', name))
-    end
+    if redis.call('ZSCORE', p .. ':dead', ARGV[i]) then names[#names + 1] = ARGV[i] end
   end
-  table.sort(names, function(one, other) return numbers[one] < numbers[other] end)
   return names
 end
 
@@ -287,6 +294,7 @@ export const SCRIPTS = {
   retry: step(LANES, RETRY),
   bury: step(LANES, BURY),
   list: step(LIST),
+  select: step(SELECT),
   replay: step(LANES, UP_TO, EXHUME, REPLAY),
   drop: step(LANES, UP_TO, EXHUME, DROP),
   stats: step(STATS),

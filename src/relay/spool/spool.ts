@@ -140,6 +140,9 @@ export const byName = (events: readonly PristoEvent[]): Map<string, PristoEvent>
   return named
 }
 
+/** All of them, at most so many at once. */
+export const portionsOf = <T>(all: readonly T[], most: number): T[][] => Array.from({ length: Math.ceil(all.length / most) }, (_, n) => all.slice(n * most, (n + 1) * most))
+
 /** Throws the one line where a spool cannot have this limit: what is no number would be none. */
 export const checkMaxBytes = (given: unknown): void => {
   if (typeof given !== 'number' || !Number.isSafeInteger(given) || given < 1) fail('maxBytes', given, 'a whole number of bytes from 1')

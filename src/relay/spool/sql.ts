@@ -14,6 +14,7 @@ import {
   MAX_BYTES,
   MAX_WAIT_MS,
   nameOf,
+  portionsOf,
   SEEN_MS,
   SpoolError,
   withDetails,
@@ -131,8 +132,7 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
   const selectDead = (which: Selection): number[] => {
     if (which === 'all') return query('select seq from dead order by seq').map((row) => number(row, 'seq'))
     const ids = [...new Set(which.map((id) => id.toLowerCase()))]
-    const portions = Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) }, (_, n) => ids.slice(n * IDS_AT_ONCE, (n + 1) * IDS_AT_ONCE))
-    const rows = portions.flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
+    const rows = portionsOf(ids, IDS_AT_ONCE).flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
     return rows.map((row) => number(row, 'seq')).sort((one, other) => one - other)
   }
 

@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { PristoEvent } from '../../contract.ts'
 import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
-import { checkMaxBytes, MAX_BYTES, NoSpoolError, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
+import { checkMaxBytes, MAX_BYTES, NoSpoolError, portionsOf, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
 
 /** Options of a spool. */
 export interface SpoolOptions {
@@ -249,9 +249,9 @@ export const openSqliteSpool = async (place: string, { maxBytes = MAX_BYTES, cre
     const inPortions = async (which: Selection, work: (chosen: readonly number[]) => number): Promise<number> => {
       const all = await transact(() => spool.selectDead(which))
       let total = 0
-      for (let begin = 0; begin < all.length; begin += DEAD_AT_ONCE) {
-        if (begin) await setTimeout(GAP_MS)
-        total += await transact(() => work(all.slice(begin, begin + DEAD_AT_ONCE)))
+      for (const portion of portionsOf(all, DEAD_AT_ONCE)) {
+        if (total) await setTimeout(GAP_MS)
+        total += await transact(() => work(portion))
       }
       return total
     }

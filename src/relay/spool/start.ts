@@ -21,7 +21,8 @@ export interface WorkerOptions {
 /** The worker's own breaker decides before it claims an event. */
 const ALWAYS: Breaker = { enter: () => true, succeed: () => undefined, fail: () => undefined, waitS: () => 1 }
 
-const checkHow = ({ perSecond = 1, concurrency = 1 }: WorkerOptions): void => {
+/** Throws the one line where a worker cannot work so. */
+export const checkHow = ({ perSecond = 1, concurrency = 1 }: WorkerOptions): void => {
   if (!Number.isFinite(perSecond) || perSecond <= 0) fail('perSecond', perSecond, 'a number above 0')
   if (!Number.isInteger(concurrency) || concurrency < 1) fail('concurrency', concurrency, 'a whole number from 1')
 }

@@ -37,3 +37,11 @@ it('leaves the API alone for as long as it asks, from its answer on and not from
   await object.alarm()
   expect(alarms.at(-1)).toBeGreaterThanOrEqual(answeredAt + 29_000)
 })
+
+it.each([
+  [{ maxBytes: Number.NaN }, '[pristo] maxBytes: got a number; allowed is a whole number of bytes from 1'],
+  [{ perSecond: 0 }, '[pristo] perSecond: got a number; allowed is a number above 0'],
+  [{ concurrency: 1.5 }, '[pristo] concurrency: got a number; allowed is a whole number from 1'],
+])('says at once, and not at the first event, that it cannot work with %o', (how, message) => {
+  expect(() => createSpoolObject(() => ({ apiKey: KEY, populationId: POPULATION, identity: 'page' }), how)).toThrow(new TypeError(message))
+})

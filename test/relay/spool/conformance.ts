@@ -348,6 +348,19 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       }
     })
 
+    test('replays more named events than an engine takes at once in the order in which they were buried', async () => {
+      const spool = await setUp()
+      const numbers = Array.from({ length: 150 }, (_, n) => 150 - n)
+      await spool.put(numbers.map((n) => eventOf(n, 'a')))
+      for (const _ of numbers) await spool.bury(await claimOne(spool), { code: 'invalid_event' })
+      expect(await spool.dead.replay([...numbers].reverse().map(uuid))).toBe(150)
+      for (const n of numbers.slice(0, 60)) {
+        const claim = await claimOne(spool)
+        expect(claim.event.id).toBe(uuid(n))
+        await spool.settle(claim)
+      }
+    })
+
     test('drops buried events: those named, or all, and takes them no second time', async () => {
       const spool = await setUp()
       await spool.put([1, 2, 3].map((n) => eventOf(n, 'a')))

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import type { EventDrop, EventOutcome } from '../../../src/relay/index.ts'
+import { retry, stored } from '../../../src/relay/outcome.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
-import { SpoolError, type Spool } from '../../../src/relay/spool/spool.ts'
+import { SpoolError, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
 import { startSpoolWorker, type WorkerOptions } from '../../../src/relay/spool/start.ts'
-import { backoffMs } from '../../../src/relay/spool/worker.ts'
+import { backoffMs, createWorker } from '../../../src/relay/spool/worker.ts'
 import { createApi, created, failed, KEY, POPULATION, uuid, type Script } from '../harness.ts'
 import { eventOf } from './conformance.ts'
 
@@ -243,6 +244,24 @@ it('says why the spool fails, where the spool knows it', async () => {
   })
   await pass(100)
   expect(logs).toEqual(['[pristo] the spool cannot write: the disk is full; what it holds waits in it'])
+})
+
+it.each([
+  ['nothing is due', undefined, [0]],
+  ['the API wants to be left alone', retry('unavailable', 30), [30_000]],
+])('tells, once all its runs have nothing to do, that %s', async (_, outcome, expected) => {
+  const claims: Claim[] = outcome ? [{ event: eventOf(1, 'a'), acceptedAt: Date.now(), attempts: 0, seq: 1, fence: 1 }] : []
+  const end = async (): Promise<boolean> => true
+  const rests: number[] = []
+  const start = createWorker({
+    spool: { claim: async () => claims.splice(0, 1), settle: end, retry: end, bury: end },
+    deliver: async () => outcome ?? stored,
+    ...{ onTried: () => undefined, report: () => undefined, concurrency: 3, now: Date.now, random: () => 1 },
+  })
+  const worker = start((waitMs) => rests.push(Math.round(waitMs / 1_000) * 1_000))
+  onTestFinished(() => worker.stop())
+  await pass(100)
+  expect(rests).toEqual(expected)
 })
 
 it('doubles the wait, to ten minutes at most, by chance down to half of it, and never below what the API asked for', () => {
