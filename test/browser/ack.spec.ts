@@ -4,14 +4,14 @@
  */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { arrival, drain, expect, expectOnce, identify, numbersOf, test, trackCount } from './fixtures.ts'
+import { arrival, drain, expect, expectOnce, identify, numbersOf, poll, test, trackCount } from './fixtures.ts'
 import { html, LATER, MODULE } from './pages.ts'
 
 const cookies = (page: Page): Promise<string> => page.evaluate(() => document.cookie)
 
 /** Waits until the relay has answered so many batches whose page was gone. */
 const acknowledged = (page: Page, batches: number): Promise<void> =>
-  expect.poll(async () => (await cookies(page)).match(/pristo_ack_/g)?.length).toBe(batches)
+  poll(async () => (await cookies(page)).match(/pristo_ack_/g)?.length).toBe(batches)
 
 /** Ways to be gone before the answer comes. */
 const departures = {
@@ -62,7 +62,7 @@ test('of 200 events of 1 KB tracked in the task that navigates, those that left 
     })
   })
   await arrival(page, '/blank')
-  await expect.poll(() => cookies(page)).toContain('pristo_ack_')
+  await poll(() => cookies(page)).toContain('pristo_ack_')
   await acknowledged(page, site.requests().length)
   site.restartRelay()
   await expectOnce(site, page, 200)
@@ -100,7 +100,7 @@ test('a denial erases the cookies', async ({ site, open }) => {
   await acknowledged(page, 1)
   await page.goto(`${site.url}/`)
   await page.evaluate(() => window.pristo?.consent?.('denied'))
-  await expect.poll(() => cookies(page)).toBe('')
+  await poll(() => cookies(page)).toBe('')
 })
 
 test('before consent the cookies are neither read nor erased; with it they count', async ({ site, open }) => {

@@ -4,7 +4,7 @@
  */
 import type { Page } from '../support/browsers/index.ts'
 import type { RelayRequest, Site } from '../support/site.ts'
-import { CONTACT, countTo, drain, expect, expectCalm, expectOnce, flush, identify, numbersOf, sorted, test, trackCount } from './fixtures.ts'
+import { CONTACT, countTo, drain, expect, expectCalm, expectOnce, flush, identify, numbersOf, poll, sorted, test, trackCount } from './fixtures.ts'
 import { clock, html, MODULE, run, TAG } from './pages.ts'
 
 const MINUTE_MS = 60_000
@@ -193,10 +193,10 @@ test('where the queue gets full while a request is in flight, what that delivers
   const page = await open()
   await identify(page)
   await trackCount(page, 20)
-  await expect.poll(() => site.requests().length).toBe(1)
+  await poll(() => site.requests().length).toBe(1)
   site.relayFault({ mode: 'down' })
   await trackCount(page, 1000, 20)
-  await expect.poll(async () => (await flush(page))?.pending).toBe(1000)
+  await poll(async () => (await flush(page))?.pending).toBe(1000)
   expect(numbersOf(site.api.events())).toEqual(countTo(20))
   expect((await toldOf(page)).dropped.map(([n]) => n)).toEqual([])
 })
@@ -296,7 +296,7 @@ for (const [what, lift] of Object.entries(lifts)) {
     await breakThrough(site, page)
     site.relayFault(null)
     await lift(page, site)
-    await expect.poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(5))
+    await poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(5))
   })
 }
 

@@ -1,7 +1,7 @@
 /** What the visitor agreed to: before that nothing is written or sent, after a refusal nothing is left. */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { CONTACT, drain, expect, flush, recordsOnDisk, test } from './fixtures.ts'
+import { CONTACT, drain, expect, flush, poll, recordsOnDisk, test } from './fixtures.ts'
 import { html, run, TAG } from './pages.ts'
 
 const PENDING = '<script async src="/pristo.js" data-consent="pending"></script>'
@@ -81,7 +81,7 @@ test('a page to which the visitor comes back after refusing on the next one has 
   await page.goto(`${site.url}/next`)
   await decide(page, 'denied')
   await page.back()
-  await expect.poll(() => page.evaluate(() => typeof window.pristo?.track)).toBe('function')
+  await poll(() => page.evaluate(() => typeof window.pristo?.track)).toBe('function')
   expect(await shop(page)).toBe(null)
   await flush(page)
   expect(await traces(page, site)).toMatchObject({ keys: ['pristo_consent'], records: [] })

@@ -9,7 +9,7 @@ import { answerIncoming } from '../../src/relay/incoming.ts'
 import { makeBatch, makeEvent, uuid } from '../relay/harness.ts'
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { expect, test } from './fixtures.ts'
+import { expect, poll, test } from './fixtures.ts'
 
 /** A relay on a port, and so an origin, of its own; `heard` has the name of each attempt, its method, and the status of its answer. */
 const startRelay = async (site: Site, options: Partial<RelayOptions> = {}) => {
@@ -28,7 +28,7 @@ const startRelay = async (site: Site, options: Partial<RelayOptions> = {}) => {
     server.close()
     server.closeAllConnections()
   }
-  return { url: `http://127.0.0.1:${address.port}/pristo`, heard, close }
+  return { url: `http://${new URL(site.url).hostname}:${address.port}/pristo`, heard, close }
 }
 
 const body = JSON.stringify(makeBatch([makeEvent(1)], { sentAt: new Date().toISOString() }))
@@ -99,7 +99,7 @@ for (const [who, originOf] of Object.entries(ORIGINS)) {
     const said = await attack(page, relay.url)
     // Whether a beacon with JSON asks first, or is not sent at all, is the engine's choice.
     const heard = (): string[] => relay.heard.filter((line) => line !== 'beacon-json: OPTIONS 204').sort()
-    await expect.poll(heard).toEqual(refused)
+    await poll(heard).toEqual(refused)
     expect(said).toEqual({
       'no-cors': 'opaque', 'no-cors-json': 'opaque', 'no-cors-blob': 'opaque',
       text: 'refused by the browser', json: 'refused by the browser', 'json-with-cookies': 'refused by the browser',

@@ -1,7 +1,7 @@
 /** Elements with data-pristo-track, under a visitor's hands. Their field `n` says which one it was. */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { arrival, drain, expect, expectCalm, expectOnce, flush, identify, numbersOf, sorted, test } from './fixtures.ts'
+import { arrival, drain, expect, expectCalm, expectOnce, flush, identify, numbersOf, poll, sorted, test } from './fixtures.ts'
 import { html, TAG } from './pages.ts'
 
 type Open = (path?: string) => Promise<Page>
@@ -46,7 +46,7 @@ test('a click, Enter, Space and a click with a key held are one event each, a ri
 test('a middle click on a link opens it in a new tab, and is one event', async ({ site, open }) => {
   const page = await visit(site, open, '<a href="/blank" data-pristo-track="signup" data-pristo-n="0">Go</a>')
   await page.click('a', { button: 'middle' })
-  await expect.poll(() => site.visits()).toContain('/blank')
+  await poll(() => site.visits()).toContain('/blank')
   await expectOnce(site, page, 1)
 })
 
@@ -86,7 +86,7 @@ test('a form counts each time it is submitted, also where the page sends it by i
   await page.click('#dialog button')
   expect(await arrived(site, page)).toEqual([0, 0, 1])
   await page.evaluate(() => Object(document.querySelector('#silent')).submit())
-  await expect.poll(() => site.visits()).toContain('/blank')
+  await poll(() => site.visits()).toContain('/blank')
   expect(await arrived(site, page)).toEqual([0, 0, 1])
 })
 
@@ -139,7 +139,7 @@ const MARKED = 'data-pristo-track="page_view" data-pristo-when="visible"'
 /** Scrolls to an element and sends what that tracked, until so much has arrived. */
 const see = async (site: Site, page: Page, selector: string, expected: number[]): Promise<void> => {
   await page.evaluate((it) => document.querySelector(it)?.scrollIntoView({ block: 'center', behavior: 'instant' }), selector)
-  await expect.poll(async () => (await flush(page), sorted(numbersOf(site.api.events())))).toEqual(expected)
+  await poll(async () => (await flush(page), sorted(numbersOf(site.api.events())))).toEqual(expected)
 }
 
 /** Two frames have been drawn: an observer has looked. */

@@ -5,12 +5,12 @@
  */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { arrival, countTo, drain, expect, expectCalm, expectOnce, identify, numbersOf, sorted, test, trackCount } from './fixtures.ts'
+import { arrival, countTo, drain, expect, expectCalm, expectOnce, identify, numbersOf, poll, sorted, test, trackCount } from './fixtures.ts'
 import { html, run, TAG } from './pages.ts'
 
 /** All arrive although no page has the snippet any more, and a later visit, which looks into the store, adds nothing. */
 const expectArrivalOnce = async (site: Site, page: Page, count: number): Promise<void> => {
-  await expect.poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(count))
+  await poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(count))
   await expectOnce(site, page, count)
 }
 
@@ -151,7 +151,7 @@ const hog = (page: Page, site: Site, requests: { count: number; bytes: number })
     ({ count, bytes, address }) => {
       for (let n = 0; n < count; n++) fetch(address, { method: 'POST', mode: 'no-cors', keepalive: true, body: 'x'.repeat(bytes) }).catch(() => 'refused')
     },
-    { ...requests, address: `${site.url.replace('127.0.0.1', 'other.localhost')}/other` },
+    { ...requests, address: `http://other.localhost:${new URL(site.url).port}/other` },
   )
 }
 

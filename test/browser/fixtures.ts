@@ -27,8 +27,8 @@ export const test = base.extend<Fixtures, { engine: Browser }>({
     },
     { scope: 'worker' },
   ],
-  site: async ({}, use) => {
-    const site = await startSite()
+  site: async ({ engine }, use) => {
+    const site = await startSite(engine.newHost())
     site.serve('/watch.js', WATCH)
     site.serve('/', html(TAG))
     site.serve('/next', html(TAG))
@@ -48,6 +48,12 @@ export const test = base.extend<Fixtures, { engine: Browser }>({
   },
 })
 
+/** Between two looks, milliseconds: Playwright's own grow to a second, and over 600 tests that is minutes. */
+const INTERVALS_MS = [25, 25, 50, 50, 100]
+
+/** `expect.poll`, which looks more often. */
+export const poll = <T>(look: () => T | Promise<T>, options: { message?: string; timeout?: number } = {}) => expect.poll(look, { intervals: INTERVALS_MS, ...options })
+
 /** The contact of all tests. */
 export const CONTACT = { id: 'u_42', email: 'a@b.co' }
 
@@ -57,7 +63,7 @@ export const identify = (page: Page): Promise<void> => page.evaluate((contact) =
 /** Waits until a page that navigates by itself is there and loaded. */
 export const arrival = (page: Page, path: string): Promise<void> => {
   const where = (): Promise<string> => page.evaluate(() => (document.readyState === 'complete' ? location.pathname : 'loading'))
-  return expect.poll(() => where().catch(() => 'between two pages')).toBe(path)
+  return poll(() => where().catch(() => 'between two pages')).toBe(path)
 }
 
 /**
@@ -66,7 +72,7 @@ export const arrival = (page: Page, path: string): Promise<void> => {
  */
 export const drain = async (page: Page): Promise<void> => {
   const pending = (): Promise<number | undefined> => page.evaluate(async () => (await window.pristo?.flush?.())?.pending)
-  await expect.poll(pending, { message: 'events that still wait in the browser', timeout: 30_000 }).toBe(0)
+  await poll(pending, { message: 'events that still wait in the browser', timeout: 30_000 }).toBe(0)
 }
 
 /** The field `n` of each event, in the order in which the API stored them. */
@@ -102,8 +108,8 @@ export const expectOnce = async (site: Site, page: Page, count: number): Promise
   await drain(page)
   const arrived = (): number[] => sorted(numbersOf(site.api.events()))
   // The relay may still be busy with what the page before left behind, and a second time would come after that.
-  await expect.poll(arrived).toEqual(countTo(count))
-  await expect.poll(() => site.busy()).toBe(0)
+  await poll(arrived).toEqual(countTo(count))
+  await poll(() => site.busy()).toBe(0)
   expect(arrived()).toEqual(countTo(count))
 }
 

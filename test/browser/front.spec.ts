@@ -7,7 +7,7 @@ import { startOrigin, type Origin } from '../support/origin.ts'
 import { startPristoApi, type PristoApi } from '../support/pristo-api.ts'
 import { startWorkerd } from '../support/workerd.ts'
 import type { Page } from '../support/browsers/index.ts'
-import { countTo, drain, expect, identify, numbersOf, test as base, trackCount } from './fixtures.ts'
+import { countTo, drain, expect, identify, numbersOf, poll, test as base, trackCount } from './fixtures.ts'
 import { TAG, WATCH } from './pages.ts'
 
 const read = (path: string): Buffer => readFileSync(new URL(`../../${path}`, import.meta.url))
@@ -73,7 +73,7 @@ test('a Worker in front of a site tracks its pages without a change to their cod
   const paths = Object.keys(PAGES)
   for (const [n, path] of paths.entries()) {
     await tab.goto(front.url + path)
-    await expect.poll(() => tab.evaluate(() => typeof window.pristo?.track), { message: path }).toBe('function')
+    await poll(() => tab.evaluate(() => typeof window.pristo?.track), { message: path }).toBe('function')
     await identify(tab)
     await trackCount(tab, 1, n)
     await drain(tab)

@@ -1,7 +1,7 @@
 /** Who the visitor is: for every event, on every page and in every tab, and what becomes of events that the API refuses for it. */
 import type { Page } from '../support/browsers/index.ts'
 import type { StoredEvent } from '../support/pristo-api.ts'
-import { arrival, CONTACT, drain, expect, flush, identify, numbersOf, numbersOnDisk, recordsOnDisk, test, trackCount } from './fixtures.ts'
+import { arrival, CONTACT, drain, expect, flush, identify, numbersOf, numbersOnDisk, poll, recordsOnDisk, test, trackCount } from './fixtures.ts'
 import { html, LATER, MODULE, TAG } from './pages.ts'
 
 const OTHER = { id: 'u_7', email: 'c@d.co' }
@@ -66,7 +66,7 @@ test('parked events do not become those of another contact', async ({ site, open
   await flush(page)
   await identifyAs(page, OTHER)
   await trackCount(page, 1, 1)
-  await expect.poll(() => numbersOf(site.api.events())).toEqual([1])
+  await poll(() => numbersOf(site.api.events())).toEqual([1])
   await flush(page)
   expect(contactIds(site.api.events())).toEqual([OTHER.id])
 })
@@ -168,10 +168,10 @@ test('a denial leaves nothing of the contact on the device', async ({ open }) =>
   await drain(page)
   const kept = async (): Promise<string> =>
     JSON.stringify([await recordsOnDisk(page), await page.evaluate(() => [document.cookie, JSON.stringify(localStorage)])])
-  await expect.poll(kept).toContain(CONTACT.email)
+  await poll(kept).toContain(CONTACT.email)
   await page.evaluate(() => window.pristo?.consent?.('denied'))
   const left = JSON.stringify([[], ['', DECISION]])
-  await expect.poll(kept).toBe(left)
+  await poll(kept).toBe(left)
   await flush(page)
   expect(await kept()).toBe(left)
 })
@@ -183,7 +183,7 @@ test('a denial that is the last word of a page leaves nothing of what was there'
   await drain(page)
   site.relayFault({ mode: 'down' })
   await trackCount(page, 5, 1)
-  await expect.poll(() => numbersOnDisk(page)).toEqual([1, 2, 3, 4, 5])
+  await poll(() => numbersOnDisk(page)).toEqual([1, 2, 3, 4, 5])
   await page.evaluate(() => {
     window.pristo?.consent?.('denied')
     dispatchEvent(new PageTransitionEvent('pagehide')) // a navigation that is under way may end the page before the disk answers
@@ -217,7 +217,7 @@ test('an event that waited for a contact in one tab gets that of the other', asy
   await trackCount(other, 1)
   const page = await open()
   await identify(page)
-  await expect.poll(() => site.api.events()).toMatchObject([{ contact: CONTACT, customFields: { n: '0' } }])
+  await poll(() => site.api.events()).toMatchObject([{ contact: CONTACT, customFields: { n: '0' } }])
 })
 
 test('after a logout in another tab an event carries no contact, and waits', async ({ site, open }) => {
@@ -227,7 +227,7 @@ test('after a logout in another tab an event carries no contact, and waits', asy
   await drain(page)
   const other = await open()
   await other.evaluate(() => window.pristo?.reset?.())
-  await expect.poll(() => page.evaluate(() => localStorage['pristo_contact'] ?? '')).not.toContain(CONTACT.id)
+  await poll(() => page.evaluate(() => localStorage['pristo_contact'] ?? '')).not.toContain(CONTACT.id)
   await trackCount(page, 1, 1)
   expect(await flush(page)).toMatchObject({ pending: 1 })
   expect(numbersOf(site.api.events())).toEqual([0])
@@ -240,7 +240,7 @@ test('after another login in another tab an event carries the other contact', as
   await drain(page)
   const other = await open()
   await identifyAs(other, OTHER)
-  await expect.poll(() => page.evaluate(() => localStorage['pristo_contact'] ?? '')).toContain(OTHER.id)
+  await poll(() => page.evaluate(() => localStorage['pristo_contact'] ?? '')).toContain(OTHER.id)
   await trackCount(page, 1, 1)
   await drain(page)
   expect(site.api.events()).toMatchObject([{ contact: CONTACT }, { contact: OTHER }])
@@ -252,7 +252,7 @@ test('a backlog keeps its contact whoever logs in in another tab', async ({ site
   const page = await open()
   await identify(page)
   await trackCount(page, 1)
-  await expect.poll(() => numbersOnDisk(elsewhere)).toEqual([0])
+  await poll(() => numbersOnDisk(elsewhere)).toEqual([0])
   const other = await open()
   await identifyAs(other, OTHER)
   await trackCount(other, 1, 1)

@@ -1,6 +1,6 @@
 /** A tag that is pinned by the hash that the build prints (subresource integrity) loads, and no other does. */
 import { bundle, bundles, makeTag } from '../../build.mjs'
-import { expect, test } from './fixtures.ts'
+import { expect, poll, test } from './fixtures.ts'
 import { html } from './pages.ts'
 
 /** The hash of the script tag as the build makes it. */
@@ -16,12 +16,12 @@ const pinned = (integrity: string): string => html(`<script>
   </script>
   <script async src="/pristo.js" integrity="${integrity}" onload="window.came = 'loaded'" onerror="window.came = 'refused'"></script>`)
 
-const came = (page: { evaluate<T>(work: () => T): Promise<T> }) => expect.poll(() => page.evaluate((): unknown => Reflect.get(window, 'came')))
+const came = (page: { evaluate<T>(work: () => T): Promise<T> }) => poll(() => page.evaluate((): unknown => Reflect.get(window, 'came')))
 
 test('the hash that the build prints is that of the tag', async ({ site, open }) => {
   site.serve('/pinned', pinned(await integrityOfTag()))
   await came(await open('/pinned')).toBe('loaded')
-  await expect.poll(() => site.api.events()).toMatchObject([{ type: 'signup' }])
+  await poll(() => site.api.events()).toMatchObject([{ type: 'signup' }])
 })
 
 test('another hash keeps the tag out', async ({ site, open }) => {

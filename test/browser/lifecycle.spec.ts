@@ -1,6 +1,6 @@
 /** Trackers that come and go on one page: React's strict mode, hot reload. */
 import type { Page } from '../support/browsers/index.ts'
-import { CONTACT, expect, expectCalm, numbersOf, test } from './fixtures.ts'
+import { CONTACT, expect, expectCalm, numbersOf, poll, test } from './fixtures.ts'
 import { html, MODULE, run } from './pages.ts'
 
 /** Before all scripts: which listeners are on the window and the document, of the types that the snippet hears. */
@@ -45,7 +45,7 @@ test('React’s double mount in one task loses nothing, sends nothing twice, and
     return (await second?.flush())?.pending
   }, CONTACT)
   expect(pending).toBeLessThanOrEqual(1) // the first mount's own, if it is still on its way
-  await expect.poll(() => numbersOf(site.api.events()).sort()).toEqual([0, 1])
+  await poll(() => numbersOf(site.api.events()).sort()).toEqual([0, 1])
   expect(await heard(page)).toEqual(ONE)
   await page.evaluate('second.flush()')
   expect(numbersOf(site.api.events()).sort()).toEqual([0, 1])
@@ -73,7 +73,7 @@ test('a hot reload, close() and a new one, goes on with what the old one stored'
     second?.track('page_view', { n: 1 })
     await second?.flush()
   })
-  await expect.poll(() => numbersOf(site.api.events())).toEqual([0, 1])
+  await poll(() => numbersOf(site.api.events())).toEqual([0, 1])
   expect(await heard(page)).toEqual(ONE)
   await expectCalm(page)
 })

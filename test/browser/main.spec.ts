@@ -1,6 +1,6 @@
 /** The main job: a tag on a page, an event in Pristo. */
 import type { Page } from '../support/browsers/index.ts'
-import { CONTACT, countTo, drain, expect, numbersOf, test } from './fixtures.ts'
+import { CONTACT, countTo, drain, expect, numbersOf, poll, test } from './fixtures.ts'
 import { html, MODULE, STUB, TAG } from './pages.ts'
 
 // RFC 9562 §5.7
@@ -16,7 +16,7 @@ const trackAround = (page: Page): Promise<(string | undefined)[]> =>
 
 test('events tracked before and after identify() are stored with that contact, under the ids that track() gave', async ({ site, open }) => {
   const ids = await trackAround(await open())
-  await expect.poll(() => site.api.events().length).toBe(2)
+  await poll(() => site.api.events().length).toBe(2)
   expect(site.api.events()).toMatchObject([
     { requestId: ids[0], type: 'page_view', contact: CONTACT, customFields: { n: '0' } },
     { requestId: ids[1], type: 'purchase', contact: CONTACT, customFields: { n: '1', amount: '49.9' } },
@@ -64,7 +64,7 @@ test('the key goes to the API with every event, and to the browser with nothing'
   const page = await open()
   const [id = ''] = await trackAround(page)
   // The witness can see: what waits is there to be read.
-  await expect.poll(() => readAll(page)).toContain(id)
+  await poll(() => readAll(page)).toContain(id)
   const waiting = await readAll(page)
   site.relayFault(null)
   await drain(page)

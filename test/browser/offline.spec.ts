@@ -1,7 +1,7 @@
 /** The network, the relay or an answer is gone, and comes back. */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { countTo, drain, expect, identify, numbersOf, test } from './fixtures.ts'
+import { countTo, drain, expect, identify, numbersOf, poll, test } from './fixtures.ts'
 import { html, LATER, TAG } from './pages.ts'
 
 const trackThree = (page: Page): Promise<unknown> =>
@@ -34,7 +34,7 @@ test('events tracked offline arrive when the network is back, without a reload',
   await trackThree(page)
   site.relayFault(null)
   await page.evaluate(() => void dispatchEvent(new Event('online')))
-  await expect.poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
+  await poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
 })
 
 test('events arrive once when a proxy answers 503 for a while', async ({ site, open }) => {
@@ -43,7 +43,7 @@ test('events arrive once when a proxy answers 503 for a while', async ({ site, o
   await identify(page)
   expect(await trackThree(page)).toEqual({ delivered: 0, rejected: 0, pending: 3 })
   site.relayFault(null)
-  await expect.poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
+  await poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
 })
 
 test('an event whose answer was lost is stored once', async ({ site, open }) => {
@@ -72,7 +72,7 @@ for (const [what, depart] of Object.entries(departures)) {
     site.relayFault({ mode: 'late-answer', delayMs: 1_000 })
     await page.evaluate(() => void window.pristo?.track?.('purchase', { n: 0 }))
     await depart(page, site.url)
-    await expect.poll(() => numbersOf(site.api.events())).toEqual([0])
+    await poll(() => numbersOf(site.api.events())).toEqual([0])
 
     // The next page has the ack already, or asks again, and the relay remembers.
     site.relayFault(null)

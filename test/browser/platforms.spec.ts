@@ -1,7 +1,7 @@
 /** The README's consent recipes, as printed, with what the platforms document of themselves in the platforms' place. */
 import { readFileSync } from 'node:fs'
 import type { Page } from '../support/browsers/index.ts'
-import { drain, expect, expectCalm, flush, identify, recordsOnDisk, test } from './fixtures.ts'
+import { drain, expect, expectCalm, flush, identify, poll, recordsOnDisk, test } from './fixtures.ts'
 import { html } from './pages.ts'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -31,7 +31,7 @@ const choose = (page: Page, name: string, statistics: boolean): Promise<void> =>
 
 /** Tracks one event once the tag is there; the page then holds it, or what a denial leaves of it. */
 const track = async (page: Page): Promise<void> => {
-  await expect.poll(() => page.evaluate(() => typeof window.pristo?.flush)).toBe('function')
+  await poll(() => page.evaluate(() => typeof window.pristo?.flush)).toBe('function')
   await identify(page)
   await page.evaluate(() => window.pristo?.track?.('page_view'))
 }

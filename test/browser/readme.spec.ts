@@ -1,7 +1,7 @@
 /** The README's pages, as printed, in a browser. */
 import { readFileSync } from 'node:fs'
 import * as esbuild from 'esbuild'
-import { arrival, drain, expect, flush, identify, test } from './fixtures.ts'
+import { arrival, drain, expect, flush, identify, poll, test } from './fixtures.ts'
 import { html } from './pages.ts'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -14,7 +14,7 @@ const purchase = { type: 'purchase', contact: { id: 'u_42', email: 'a@b.co' }, c
 test('the first example of the README stores its purchase', async ({ site, open }) => {
   site.serve('/readme', html(block('html')))
   await open('/readme')
-  await expect.poll(() => site.api.events()).toMatchObject([purchase])
+  await poll(() => site.api.events()).toMatchObject([purchase])
 })
 
 test('the stub of the README has all methods before the script comes', async ({ site, open }) => {
@@ -24,7 +24,7 @@ test('the stub of the README has all methods before the script comes', async ({ 
   </script>`
   site.serve('/readme', html(block('html stub') + calls))
   await open('/readme')
-  await expect.poll(() => site.api.events()).toMatchObject([purchase])
+  await poll(() => site.api.events()).toMatchObject([purchase])
 })
 
 test('the page of the README that has no JavaScript tracks its view, what is seen, clicked and submitted', async ({ site, open }) => {
@@ -37,12 +37,12 @@ test('the page of the README that has no JavaScript tracks its view, what is see
     return site.api.events().map(({ type, customFields }) => [type, customFields]).sort()
   }
   const view = ['page_view', { path: '/readme', title: 'shop' }]
-  await expect.poll(stored).toEqual([view, ['prices_seen', {}]])
+  await poll(stored).toEqual([view, ['prices_seen', {}]])
   await page.click('button')
-  await expect.poll(() => site.visits().filter((path) => path === '/readme').length).toBe(2)
+  await poll(() => site.visits().filter((path) => path === '/readme').length).toBe(2)
   await arrival(page, '/readme')
   await page.click('a')
-  await expect.poll(() => site.api.events().map(({ type, customFields }) => [type, customFields])).toContainEqual(['signup', { plan: 'pro' }])
+  await poll(() => site.api.events().map(({ type, customFields }) => [type, customFields])).toContainEqual(['signup', { plan: 'pro' }])
   expect(site.api.events().map(({ type, customFields }) => [type, customFields])).toContainEqual(['newsletter', { topic: 'offers' }])
 })
 
@@ -50,7 +50,7 @@ test('the ES module of the README stores its purchase', async ({ site, open }) =
   const { code } = await esbuild.transform(block('ts module').replace("'pristo'", "'/pristo.mjs'"), { loader: 'ts', format: 'esm' })
   site.serve('/readme', html(`<script type="module">${code}; window.pristo = pristo</script>`))
   const page = await open('/readme')
-  await expect.poll(() => page.evaluate(() => typeof window.pristo?.flush)).toBe('function')
+  await poll(() => page.evaluate(() => typeof window.pristo?.flush)).toBe('function')
   await drain(page)
   expect(site.api.events()).toMatchObject([{ ...purchase, contact: { customFields: { plan: 'pro' } } }])
 })

@@ -5,7 +5,7 @@
  * that is truly full, and a killed browser, no driver of the three can bring about in one tab of many.
  */
 import type { Page } from '../support/browsers/index.ts'
-import { CONTACT, countTo, drain, expect, expectCalm, expectOnce, identify, numbersOf, numbersOnDisk, test, trackCount } from './fixtures.ts'
+import { CONTACT, countTo, drain, expect, expectCalm, expectOnce, identify, numbersOf, numbersOnDisk, poll, test, trackCount } from './fixtures.ts'
 import { haste, html, run, TAG } from './pages.ts'
 
 interface Row {
@@ -238,7 +238,7 @@ for (const { what, fault } of passing) {
     site.relayFault({ mode: 'down' })
     await page.evaluate(fault)
     await trackCount(page, 3)
-    await expect.poll(() => numbersOnDisk(elsewhere), { timeout: 10_000 }).toEqual(countTo(3))
+    await poll(() => numbersOnDisk(elsewhere), { timeout: 10_000 }).toEqual(countTo(3))
     await expectCalm(page)
     await page.close()
     site.relayFault(null)
@@ -253,7 +253,7 @@ test('what a disk that died would not give up, although it was delivered, is not
   site.relayFault({ mode: 'down' }) // a slow machine looks at the disk later than the hasty first batch leaves
   await identify(page)
   await trackCount(page, 3)
-  await expect.poll(() => numbersOnDisk(elsewhere)).toEqual(countTo(3))
+  await poll(() => numbersOnDisk(elsewhere)).toEqual(countTo(3))
   await page.evaluate(() => {
     IDBDatabase.prototype.transaction = () => {
       throw new DOMException('Internal error', 'UnknownError')
@@ -293,7 +293,7 @@ test('a sandboxed frame, which has no storage at all, can call everything and no
   site.serve('/frame', html(TAG + run(tell)))
   site.serve('/', html(run(listen) + '<iframe sandbox="allow-scripts" src="/frame"></iframe>'))
   const page = await open()
-  await expect.poll(() => page.evaluate(() => Reflect.get(window, 'told'))).toEqual({ hasId: true, hasResult: true, thrown: [] })
+  await poll(() => page.evaluate(() => Reflect.get(window, 'told'))).toEqual({ hasId: true, hasResult: true, thrown: [] })
 })
 
 /** Deletes the origin's databases, or opens newer versions of them; what happened to each, within a second. */
@@ -323,7 +323,7 @@ test('whoever deletes the database is not blocked; the next event is in a new on
   expect(await disturb(elsewhere, 'delete')).toEqual(['done'])
   site.relayFault({ mode: 'down' })
   await trackCount(page, 2, 1)
-  await expect.poll(() => numbersOnDisk(elsewhere)).toEqual([1, 2])
+  await poll(() => numbersOnDisk(elsewhere)).toEqual([1, 2])
   await page.close()
   site.relayFault(null)
   await expectOnce(site, elsewhere, 3)
@@ -373,10 +373,10 @@ test('a page that comes back from the back/forward cache with a dead connection 
   await page.evaluate(() => void Object.assign(window, { wasHere: true }))
   await page.goto(`${site.url}/blank`)
   await page.back()
-  await expect.poll(() => page.evaluate(() => 'wasHere' in window && document.visibilityState).catch(() => 'between two pages')).toBe('visible')
+  await poll(() => page.evaluate(() => 'wasHere' in window && document.visibilityState).catch(() => 'between two pages')).toBe('visible')
   site.relayFault({ mode: 'down' })
   await trackCount(page, 3)
-  await expect.poll(() => numbersOnDisk(elsewhere)).toEqual(countTo(3))
+  await poll(() => numbersOnDisk(elsewhere)).toEqual(countTo(3))
   site.relayFault(null)
   await drain(page)
   expect(numbersOf(site.api.events())).toEqual(countTo(3))

@@ -1,6 +1,6 @@
 /** Several tabs of one visitor share what waits. */
 import type { Page } from '../support/browsers/index.ts'
-import { countTo, drain, expect, expectOnce, flush, identify, numbersOf, numbersOnDisk, sorted, test, trackCount } from './fixtures.ts'
+import { countTo, drain, expect, expectOnce, flush, identify, numbersOf, numbersOnDisk, poll, sorted, test, trackCount } from './fixtures.ts'
 
 /** Every event that the site has been sent, as often as it was. */
 const idsSent = (bodies: string[]): string[] => bodies.flatMap((body) => Array.from(body.matchAll(/"id":"([\da-f-]{36})"/g), ([, id = '']) => id))
@@ -37,9 +37,9 @@ test('what a closed tab held is sent by another one once its lease is over', asy
   await identify(page)
   await page.evaluate(() => void window.pristo?.track?.('purchase', { n: 0 }))
   await page.close()
-  await expect.poll(() => site.requests().length).toBe(1)
+  await poll(() => site.requests().length).toBe(1)
   site.relayFault(null)
-  await expect.poll(() => numbersOf(site.api.events()), { timeout: 40_000 }).toEqual([0])
+  await poll(() => numbersOf(site.api.events()), { timeout: 40_000 }).toEqual([0])
   const [event] = site.api.events()
   // 15 s: LEASE_MS of src/holding.ts, counted from the moment of track().
   expect(Number(event?.receivedAt) - Date.parse(event?.occurredAt ?? '')).toBeGreaterThanOrEqual(15_000)
@@ -54,7 +54,7 @@ test('a tab that was frozen past its lease does not send again what another one 
   await identify(frozen)
   await trackCount(frozen, 3)
   await flush(frozen)
-  await expect.poll(() => numbersOnDisk(other)).toEqual(countTo(3))
+  await poll(() => numbersOnDisk(other)).toEqual(countTo(3))
   // Frozen means: none of its timers runs.
   await frozen.evaluate(() => {
     for (let id = 0; id < 10_000; id++) clearTimeout(id)
@@ -81,7 +81,7 @@ test('a page that went in the middle of a storage operation does not send again,
   await identify(page)
   await trackCount(page, 3)
   await flush(page)
-  await expect.poll(() => numbersOnDisk(other)).toEqual(countTo(3))
+  await poll(() => numbersOnDisk(other)).toEqual(countTo(3))
   await page.evaluate(async () => {
     const flushed = window.pristo?.flush?.()
     for (let n = 0; n < 50; n++) await undefined // the transaction has begun
@@ -111,7 +111,7 @@ test('an answer that comes when the lease is over costs nothing: what another ta
   await identify(slow)
   await trackCount(slow, 2)
   await slow.evaluate(() => void window.pristo?.flush?.())
-  await expect.poll(() => site.api.events().length).toBe(2)
+  await poll(() => site.api.events().length).toBe(2)
   site.relayFault(null)
   await other.goto(`${site.url}/later`)
   await drain(other)

@@ -1,7 +1,7 @@
 /** A relay that wants proof of who the visitor is, and the page that gets it from the site's backend. */
 import { SignJWT } from 'jose'
 import type { Site } from '../support/site.ts'
-import { CONTACT, countTo, drain, expect, expectCalm, flush, identify, numbersOf, test, trackCount } from './fixtures.ts'
+import { CONTACT, countTo, drain, expect, expectCalm, flush, identify, numbersOf, poll, test, trackCount } from './fixtures.ts'
 import { html, run } from './pages.ts'
 
 const SECRET = 'the site and its relay know this, nobody else'
@@ -37,7 +37,7 @@ test('a token that has run out is replaced, and what waited arrives once, in ord
   const page = await open()
   await identify(page)
   await trackCount(page, 3)
-  await expect.poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
+  await poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
   await trackCount(page, 1, 3)
   await drain(page)
   expect(numbersOf(site.api.events())).toEqual(countTo(4))

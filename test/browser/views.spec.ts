@@ -3,7 +3,7 @@ import type { Page } from '../support/browsers/index.ts'
 import { engines } from '../support/browsers/find.mjs'
 import { openStandalone, type Standalone } from '../support/browsers/standalone.ts'
 import type { Site } from '../support/site.ts'
-import { arrival, drain, expect, expectCalm, flush, identify, test } from './fixtures.ts'
+import { arrival, drain, expect, expectCalm, flush, identify, poll, test } from './fixtures.ts'
 import { html, run } from './pages.ts'
 
 const VIEWS = '<script async src="/pristo.js" data-endpoint="/pristo" data-pageview="page_view"></script>'
@@ -32,7 +32,7 @@ const paths = (site: Site): (string | undefined)[] => site.api.events().map(({ c
 
 /** Waits for exactly these views. */
 const expectViews = (site: Site, page: Page, expected: string[]): Promise<void> =>
-  expect.poll(async () => (await flush(page).catch(() => undefined), paths(site))).toEqual(expected)
+  poll(async () => (await flush(page).catch(() => undefined), paths(site))).toEqual(expected)
 
 for (const { what, before } of [
   { what: 'the Navigation API (where there is one)', before: '' },
@@ -70,7 +70,7 @@ for (const { what, before } of [
     })
     await arrival(page, '/later')
     await drain(page)
-    await expect.poll(() => paths(site)).toEqual(['/', '/left'])
+    await poll(() => paths(site)).toEqual(['/', '/left'])
   })
 }
 
@@ -220,12 +220,12 @@ alone('a prerendered page is a view, and what it shows is seen, only once the vi
   site.serve('/', html(`${VIEWS}<a href="/next">next</a>${visitor}`))
   site.serve('/next', html(`${VIEWS}${tell}<b data-pristo-track="signup" data-pristo-when="visible" data-pristo-path="seen">x</b>`))
   await openAlone(`${site.url}/`)
-  await expect.poll(() => site.visits().find((path) => /\/(prerenders|waits)/.test(path))).toBeTruthy()
+  await poll(() => site.visits().find((path) => /\/(prerenders|waits)/.test(path))).toBeTruthy()
   const isKnown = site.visits().includes('/prerenders')
-  if (isKnown) await expect.poll(() => site.visits()).toContain('/ran')
+  if (isKnown) await poll(() => site.visits()).toContain('/ran')
   expect(paths(site)).toEqual(['/'])
   site.serve('/may-go', 'yes')
-  await expect.poll(() => paths(site).sort()).toEqual(['/', '/next', 'seen'])
+  await poll(() => paths(site).sort()).toEqual(['/', '/next', 'seen'])
   expect(site.visits().includes('/activated')).toBe(isKnown)
   expect(isKnown).toBe(project.name === 'chromium')
 })

@@ -72,8 +72,8 @@ const FILES: Record<string, string> = { '/pristo.js': 'pristo.js', '/pristo.mjs'
 
 const typeOf = (path: string): string => (/\.m?js$/.test(path) ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8')
 
-/** Starts site, relay and API on ports of their own. Rejects where `dist` is not built. */
-export const startSite = async (): Promise<Site> => {
+/** Starts site, relay and API on ports of their own; a `host` that is given leads to 127.0.0.1. Rejects where `dist` is not built. */
+export const startSite = async (host = '127.0.0.1'): Promise<Site> => {
   const api = await startPristoApi()
   const startRelay = (identity: Identity = 'page'): Relay =>
     createRelay({ apiKey: api.apiKey, populationId: api.populationId, baseUrl: api.url, identity })
@@ -147,7 +147,7 @@ export const startSite = async (): Promise<Site> => {
   if (address === null || typeof address === 'string') throw new Error('The site listens on no port')
 
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `http://${host}:${address.port}`,
     api,
     serve: (path, text, headers = {}) => void texts.set(path, { text, headers }),
     relayFault: (next) => {

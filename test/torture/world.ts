@@ -72,7 +72,7 @@ const LOOK_MS = 100
 /** Arranges a world, acts in it, and reckons; takes it down whatever happens. */
 export const inWorld = async (options: Options, act: (world: World) => Promise<void>): Promise<Reckoning> => {
   const { engine, browser, quietMs, note } = options
-  const site = await startSite()
+  const site = await startSite(browser.newHost())
   const folders: string[] = []
   const tracked = new Set<number>()
   const tabs = new Set<Page>()

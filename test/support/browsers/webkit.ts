@@ -25,7 +25,10 @@ const BUTTONS = { left: 0, middle: 1, right: 2 }
 
 type Command = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object, limitMs?: number) => Promise<unknown>
 
-/** Starts display and driver; each profile is a browser of its own. Rejects where it cannot. */
+/** Longest farewell of a browser that is to serve the next visitor, milliseconds: where it takes longer, that one gets another. */
+const FAREWELL_MS = 5_000
+
+/** Starts display and driver; a profile is a browser of its own, or one whose visitor has gone. Rejects where it cannot. */
 export const startWebKit = async ({ driver, binary, display }: Extract<Start, { by: 'webdriver' }>): Promise<Browser> => {
   const { screen, env } = await startDisplay(display)
   const drivers: ChildProcess[] = []
@@ -40,16 +43,41 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
   const capabilities = { alwaysMatch: { timeouts: TIMEOUTS, 'webkitgtk:browserOptions': { binary, args: ['--automation'] } } }
   const startSession = (command: Command): Promise<unknown> => command('POST', '/session', { capabilities }, SESSION_MS)
   let current = await startDriver()
+  let hosts = 0
+  let idle: Session | undefined
+
+  const newSession = async (): Promise<Session> => {
+    const started = await startSession(current).catch(async () => {
+      current = await startDriver() // what the first one has hung up over is nothing that a test has done
+      return startSession(current)
+    })
+    const driver = current
+    const { sessionId } = parse<{ sessionId: string }>(started, 'sessionId')
+    const command: Command = (method, path, body, limitMs) => driver(method, `/session/${sessionId}${path}`, body, limitMs)
+    // A session ends with its last window: the first one stays open, and no test sees it.
+    return { command, anchor: await command('GET', '/window') }
+  }
+
+  /** Closes what a visitor left open. What is on the disk stays: nobody comes to that host again. */
+  const clear = async ({ command, anchor }: Session): Promise<void> => {
+    const handles = await command('GET', '/window/handles', undefined, FAREWELL_MS)
+    for (const handle of Array.isArray(handles) ? handles : []) {
+      if (handle === anchor) continue
+      await command('POST', '/window', { handle }, FAREWELL_MS)
+      await command('DELETE', '/window', undefined, FAREWELL_MS)
+    }
+  }
+
   return {
     newProfile: async () => {
-      const started = await startSession(current).catch(async () => {
-        current = await startDriver() // what the first one has hung up over is nothing that a test has done
-        return startSession(current)
+      const session = idle ?? (await newSession())
+      idle = undefined
+      return createProfile(session, async () => {
+        idle = await clear(session).then(() => session, () => undefined)
+        if (!idle) await session.command('DELETE', '').catch(() => undefined) // it answers no more: its driver ends with the rest
       })
-      const command = current
-      const { sessionId } = parse<{ sessionId: string }>(started, 'sessionId')
-      return createProfile((method, path, body) => command(method, `/session/${sessionId}${path}`, body))
     },
+    newHost: () => `visitor-${++hosts}.localhost`,
     close: async () => {
       for (const server of drivers) await stop(server)
       await stop(screen)
@@ -57,9 +85,13 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
   }
 }
 
-const createProfile = async (command: Command): Promise<Profile> => {
-  // A session ends with its last window: the first one stays open, and no test sees it.
-  const anchor = await command('GET', '/window')
+/** A running browser, and its first window. */
+interface Session {
+  command: Command
+  anchor: unknown
+}
+
+const createProfile = ({ command, anchor }: Session, close: () => Promise<void>): Profile => {
   let last: Promise<unknown> = Promise.resolve()
 
   /** A session has one current window, so that nothing else may come between the switch to it and the command. */
@@ -78,7 +110,7 @@ const createProfile = async (command: Command): Promise<Profile> => {
       const { handle } = parse<{ handle: string }>(opened, 'handle')
       return createPage(command, (work) => inWindow(handle, work))
     },
-    close: async () => void (await command('DELETE', '')),
+    close: () => last.catch(() => undefined).then(close),
   }
 }
 
