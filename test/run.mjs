@@ -196,7 +196,7 @@ const main = async () => {
   const tallies = await runSteps(untested, hasRedis)
 
   console.log('')
-  for (const [step, { ms = 0, ...tally }] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${`${(ms / 1000).toFixed(0)} s`.padStart(6)}  ${describe(tally)}`)
+  for (const [step, { ms, ...tally }] of Object.entries(tallies)) console.log(`${step.padEnd(10)} ${(ms ? `${(ms / 1000).toFixed(0)} s` : '').padStart(6)}  ${describe(tally)}`)
   const { findBrowser, nameOf } = await import('./support/browsers/find.mjs')
   for (const engine of untested) {
     const found = findBrowser(engine)

@@ -297,6 +297,7 @@ for (const [what, lift] of Object.entries(lifts)) {
     site.relayFault(null)
     await lift(page, site)
     await poll(() => sorted(numbersOf(site.api.events()))).toEqual(countTo(5))
+    await expectOnce(site, page, 5)
   })
 }
 

@@ -50,7 +50,7 @@ const serve = (site: Origin): void => {
 
 interface Fixtures {
   front: { url: string; site: Origin; api: PristoApi }
-  /** Of a visitor without a past. */
+  /** Of a visitor without a past: no other test's site is on the front's host and sets cookies. */
   tab: Page
 }
 

@@ -1,7 +1,7 @@
 /** The network, the relay or an answer is gone, and comes back. */
 import type { Page } from '../support/browsers/index.ts'
 import type { Site } from '../support/site.ts'
-import { countTo, drain, expect, identify, numbersOf, poll, test } from './fixtures.ts'
+import { countTo, drain, expect, expectOnce, identify, numbersOf, poll, test } from './fixtures.ts'
 import { html, LATER, TAG } from './pages.ts'
 
 const trackThree = (page: Page): Promise<unknown> =>
@@ -35,6 +35,7 @@ test('events tracked offline arrive when the network is back, without a reload',
   site.relayFault(null)
   await page.evaluate(() => void dispatchEvent(new Event('online')))
   await poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
+  await expectOnce(site, page, 3)
 })
 
 test('events arrive once when a proxy answers 503 for a while', async ({ site, open }) => {
@@ -44,6 +45,7 @@ test('events arrive once when a proxy answers 503 for a while', async ({ site, o
   expect(await trackThree(page)).toEqual({ delivered: 0, rejected: 0, pending: 3 })
   site.relayFault(null)
   await poll(() => numbersOf(site.api.events())).toEqual(countTo(3))
+  await expectOnce(site, page, 3)
 })
 
 test('an event whose answer was lost is stored once', async ({ site, open }) => {

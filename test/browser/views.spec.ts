@@ -31,8 +31,12 @@ const APP = `<nav><a href="/a">a</a> <a href="/b?token=secret">b</a> <a href="#a
 const paths = (site: Site): (string | undefined)[] => site.api.events().map(({ customFields }) => customFields['path'])
 
 /** Waits for exactly these views. */
-const expectViews = (site: Site, page: Page, expected: string[]): Promise<void> =>
-  poll(async () => (await flush(page).catch(() => undefined), paths(site))).toEqual(expected)
+const expectViews = async (site: Site, page: Page, expected: string[]): Promise<void> => {
+  await poll(async () => (await flush(page).catch(() => undefined), paths(site))).toEqual(expected)
+  await flush(page)
+  await poll(() => site.busy()).toBe(0)
+  expect(paths(site)).toEqual(expected)
+}
 
 for (const { what, before } of [
   { what: 'the Navigation API (where there is one)', before: '' },
@@ -224,8 +228,10 @@ alone('a prerendered page is a view, and what it shows is seen, only once the vi
   const isKnown = site.visits().includes('/prerenders')
   if (isKnown) await poll(() => site.visits()).toContain('/ran')
   expect(paths(site)).toEqual(['/'])
+  const openedAt = new Date().toISOString()
   site.serve('/may-go', 'yes')
   await poll(() => paths(site).sort()).toEqual(['/', '/next', 'seen'])
+  for (const { occurredAt = '', customFields } of site.api.events()) if (customFields['path'] !== '/') expect(occurredAt > openedAt, occurredAt).toBe(true)
   expect(site.visits().includes('/activated')).toBe(isKnown)
   expect(isKnown).toBe(project.name === 'chromium')
 })

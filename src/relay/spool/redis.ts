@@ -33,7 +33,7 @@ const OLDEST = [6, 2] as const
 /** How many events of a contact a script takes in one command. */
 const EVENTS_AT_ONCE = 1_000
 
-/** How many buried events a script moves or gives: it holds up all others for a few milliseconds. */
+/** How many buried events a script moves or gives, and by how many ids it finds some: it holds up all others for a few milliseconds. */
 const DEAD_AT_ONCE = 100
 
 type Script = keyof typeof SCRIPTS
@@ -190,12 +190,12 @@ export const openRedisSpool = async (
   const holds = async (script: 'settle' | 'retry' | 'bury', { event, fence }: Claim, ...args: (string | number)[]): Promise<boolean> =>
     (await run(script, [laneOf(event.contact), fence, ...args])) === 1
 
-  /** The names of buried events that have these ids, in the order in which they were buried. */
-  const selectDead = async (given: readonly string[]): Promise<string[]> => {
+  /** The numbers of buried events that have these ids, in the order in which they were buried. No number comes again: what is buried once more is another. */
+  const findDead = async (given: readonly string[]): Promise<number[]> => {
     const ids = [...new Set(given.map((id) => id.toLowerCase()))].filter((id) => /^[\da-f-]{36}$/.test(id))
     const found: unknown[][] = []
-    for (const portion of portionsOf(ids, DEAD_AT_ONCE)) found.push(...list(await run('select', portion)).map(list))
-    return found.sort(([one], [other]) => Number(one) - Number(other)).map(([, name]) => String(name))
+    for (const portion of portionsOf(ids, DEAD_AT_ONCE)) found.push(list(await run('find', portion)))
+    return found.flat().map(Number).sort((one, other) => one - other)
   }
 
   /** In portions: what rejects midway has done some of it, and does the rest when it is asked again. */
@@ -212,8 +212,8 @@ export const openRedisSpool = async (
       }
       return total
     }
-    for (const portion of portionsOf(await selectDead(which), DEAD_AT_ONCE)) {
-      const [found] = list(await run(script, ['names', ...portion]))
+    for (const portion of portionsOf(await findDead(which), DEAD_AT_ONCE)) {
+      const [found] = list(await run(script, ['numbers', ...portion]))
       total += Number(found)
     }
     return total

@@ -217,19 +217,19 @@ for i = 1, #found, 2 do events[#events + 1] = { found[i + 1], redis.call('HGET',
 return events
 `
 
-/** ARGV: time, ids. Gives of each buried event that has one of them: number, name. */
-const SELECT = `
+/** ARGV: time, ids. Gives the number of each buried event that has one of them. */
+const FIND = `
 local found = {}
 for i = 2, #ARGV do
   for _, name in ipairs(redis.call('ZRANGEBYLEX', p .. ':dead:names', '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!')) do
-    found[#found + 1] = { redis.call('ZSCORE', p .. ':dead', name), name }
+    found[#found + 1] = redis.call('ZSCORE', p .. ':dead', name)
   end
 end
 return found
 `
 
 /**
- * ARGV: time, then either `all`, most, and up to which number (empty at first: what is buried from now on is not meant); or `names` and these.
+ * ARGV: time, then either `all`, most, and up to which number (empty at first: what is buried from now on is not meant); or `numbers` and these.
  * Gives how many there were, and the number for the next portion.
  */
 const EXHUME = `
@@ -237,7 +237,7 @@ local function chosen()
   if ARGV[2] == 'all' then return redis.call('ZRANGEBYSCORE', p .. ':dead', '-inf', upTo, 'LIMIT', 0, ARGV[3]) end
   local names = {}
   for i = 3, #ARGV do
-    if redis.call('ZSCORE', p .. ':dead', ARGV[i]) then names[#names + 1] = ARGV[i] end
+    names[#names + 1] = redis.call('ZRANGEBYSCORE', p .. ':dead', ARGV[i], ARGV[i])[1]
   end
   return names
 end
@@ -294,7 +294,7 @@ export const SCRIPTS = {
   retry: step(LANES, RETRY),
   bury: step(LANES, BURY),
   list: step(LIST),
-  select: step(SELECT),
+  find: step(FIND),
   replay: step(LANES, UP_TO, EXHUME, REPLAY),
   drop: step(LANES, UP_TO, EXHUME, DROP),
   stats: step(STATS),

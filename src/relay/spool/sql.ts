@@ -82,6 +82,12 @@ export const migrate = (query: Query, migrations = MIGRATIONS): void => {
   query(row ? 'update version set version = ?' : 'insert into version values (?)', migrations.length)
 }
 
+/** A buried event: its place alone may be another's by the time that somebody comes for it. */
+export interface Grave {
+  seq: number
+  key: string
+}
+
 /** `query` must be within a transaction at each call; `now` in milliseconds. */
 export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Query; now: () => number; maxBytes?: number }) => {
   const first = (sql: string, ...values: Value[]): Record<string, unknown> | undefined => query(sql, ...values)[0]
@@ -128,15 +134,17 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     return { event, acceptedAt: number(row, 'accepted_at'), attempts, seq: number(row, 'seq'), fence }
   }
 
+  const graveOf = (row: Record<string, unknown>): Grave => ({ seq: number(row, 'seq'), key: String(row['key']) })
+
   /** Where the buried events of a selection are, in the order in which they were buried: without one, SQLite gives them by their keys. */
-  const selectDead = (which: Selection): number[] => {
-    if (which === 'all') return query('select seq from dead order by seq').map((row) => number(row, 'seq'))
+  const selectDead = (which: Selection): Grave[] => {
+    if (which === 'all') return query('select seq, key from dead order by seq').map(graveOf)
     const ids = [...new Set(which.map((id) => id.toLowerCase()))]
-    const rows = portionsOf(ids, IDS_AT_ONCE).flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
-    return rows.map((row) => number(row, 'seq')).sort((one, other) => one - other)
+    const rows = portionsOf(ids, IDS_AT_ONCE).flatMap((portion) => query(`select seq, key from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
+    return rows.map(graveOf).sort((one, other) => one.seq - other.seq)
   }
 
-  const isDead = (seq: number): boolean => first('select 1 from dead where seq = ?', seq) !== undefined
+  const isThere = ({ seq, key }: Grave): boolean => first('select 1 from dead where seq = ? and key = ?', seq, key) !== undefined
 
   const exhume = (seq: Value): { row: Record<string, unknown>; bytes: number } => {
     const row = first('delete from dead where seq = ? returning *', seq) ?? {}
@@ -230,10 +238,10 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     selectDead,
 
     /** By where they are; those that are there no more are left out. */
-    replay: (chosen: readonly number[]): number => {
+    replay: (chosen: readonly Grave[]): number => {
       const at = now()
-      const there = chosen.filter(isDead)
-      for (const seq of there) {
+      const there = chosen.filter(isThere)
+      for (const { seq } of there) {
         const { row, bytes } = exhume(seq)
         insert(json<PristoEvent>(row, 'body'), String(row['body']), bytes, at)
       }
@@ -241,9 +249,9 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     },
 
     /** The same. */
-    drop: (chosen: readonly number[]): number => {
-      const there = chosen.filter(isDead)
-      for (const seq of there) {
+    drop: (chosen: readonly Grave[]): number => {
+      const there = chosen.filter(isThere)
+      for (const { seq } of there) {
         const { row } = exhume(seq)
         query('insert or replace into seen values (?, ?)', String(row['key']), now() + SEEN_MS)
       }

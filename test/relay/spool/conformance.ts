@@ -348,7 +348,7 @@ export const describeSpool = (engine: string, make: (now: () => number) => Promi
       }
     })
 
-    test('replays more named events than an engine takes at once in the order in which they were buried', async () => {
+    test('replays a hundred and fifty named events in the order in which they were buried', async () => {
       const spool = await setUp()
       const numbers = Array.from({ length: 150 }, (_, n) => 150 - n)
       await spool.put(numbers.map((n) => eventOf(n, 'a')))

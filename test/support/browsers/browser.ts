@@ -5,7 +5,7 @@
 
 /** A running browser. Costs seconds to start: one per test worker. */
 export interface Browser {
-  /** A visitor, who has no past where nobody was before, as on the host that `newHost` gave. One at a time. */
+  /** A visitor; without a past on a host of `newHost`. One at a time. */
   newProfile(): Promise<Profile>
   /** Where the site of the next visitor is to be: a browser that costs seconds to start serves one visitor after the other, who meet on no host. */
   newHost(): string

@@ -51,14 +51,14 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
       current = await startDriver() // what the first one has hung up over is nothing that a test has done
       return startSession(current)
     })
-    const driver = current
+    const ask = current
     const { sessionId } = parse<{ sessionId: string }>(started, 'sessionId')
-    const command: Command = (method, path, body, limitMs) => driver(method, `/session/${sessionId}${path}`, body, limitMs)
+    const command: Command = (method, path, body, limitMs) => ask(method, `/session/${sessionId}${path}`, body, limitMs)
     // A session ends with its last window: the first one stays open, and no test sees it.
     return { command, anchor: await command('GET', '/window') }
   }
 
-  /** Closes what a visitor left open. What is on the disk stays: nobody comes to that host again. */
+  /** Closes what a visitor left open. What it stored stays: nobody comes to that host again. */
   const clear = async ({ command, anchor }: Session): Promise<void> => {
     const handles = await command('GET', '/window/handles', undefined, FAREWELL_MS)
     for (const handle of Array.isArray(handles) ? handles : []) {
@@ -74,7 +74,7 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
       idle = undefined
       return createProfile(session, async () => {
         idle = await clear(session).then(() => session, () => undefined)
-        if (!idle) await session.command('DELETE', '').catch(() => undefined) // it answers no more: its driver ends with the rest
+        if (!idle) await session.command('DELETE', '', undefined, FAREWELL_MS).catch(() => undefined) // it answers no more: its driver ends with the rest
       })
     },
     newHost: () => `visitor-${++hosts}.localhost`,
@@ -110,7 +110,7 @@ const createProfile = ({ command, anchor }: Session, close: () => Promise<void>)
       const { handle } = parse<{ handle: string }>(opened, 'handle')
       return createPage(command, (work) => inWindow(handle, work))
     },
-    close: () => last.catch(() => undefined).then(close),
+    close: () => last.then(close),
   }
 }
 

@@ -1,0 +1,24 @@
+// @vitest-environment node
+import { DatabaseSync } from '@photostructure/sqlite'
+import { expect, it, onTestFinished } from 'vitest'
+import { createSqlSpool, migrate, type Query } from '../../../src/relay/spool/sql.ts'
+import { eventOf } from './conformance.ts'
+
+it('takes no event for another one that was buried in its place', () => {
+  const database = new DatabaseSync(':memory:')
+  onTestFinished(() => database.close())
+  const query: Query = (sql, ...values) => database.prepare(sql).all(...values) as Record<string, unknown>[]
+  migrate(query)
+  const spool = createSqlSpool({ query, now: Date.now })
+  const buryOne = (): void => spool.claim(1).forEach((claim) => spool.bury(claim, { code: 'invalid_event' }))
+  spool.put([eventOf(1, 'a')])
+  buryOne()
+  const chosen = spool.selectDead('all')
+  spool.replay(chosen)
+  spool.claim(1).forEach(spool.settle)
+  spool.put([eventOf(2, 'b')])
+  buryOne()
+  expect(spool.selectDead('all').map(({ seq }) => seq)).toEqual(chosen.map(({ seq }) => seq))
+  expect([spool.drop(chosen), spool.replay(chosen)]).toEqual([0, 0])
+  expect(spool.stats()).toMatchObject({ dead: 1 })
+})
