@@ -26,6 +26,8 @@ export interface Redis {
   /** `redis://127.0.0.1:PORT`. */
   readonly url: string
   readonly port: number
+  /** Its own. */
+  readonly dir: string
   /** One command, over a connection of its own. */
   command(...command: string[]): Promise<unknown>
   /** SIGKILL. Resolves when it is gone. */
@@ -71,9 +73,10 @@ const startServer = async (settings: Record<string, string>): Promise<ChildProce
   return server
 }
 
-/** Starts a server; `settings` are those of redis.conf, over what a spool needs. */
-export const startRedis = async (settings: Record<string, string> = {}): Promise<Redis> => {
+/** Starts a server; `settings` are those of redis.conf, over what a spool needs, and `mount` may put a disk in place of its folder. */
+export const startRedis = async (settings: Record<string, string> = {}, mount?: (dir: string) => () => void): Promise<Redis> => {
   const dir = mkdtempSync(join(tmpdir(), 'pristo-redis-'))
+  const unmount = mount?.(dir)
   const port = await freePort()
   const first = { ...SETTINGS, ...settings, dir, port: String(port), bind: '127.0.0.1' }
   let server = await startServer(first)
@@ -85,6 +88,7 @@ export const startRedis = async (settings: Record<string, string> = {}): Promise
   return {
     url,
     port,
+    dir,
     kill,
     command: async (...command) => {
       const client = createClient({ url, RESP: 2, ...(settings['requirepass'] && { password: settings['requirepass'] }), socket: { reconnectStrategy: false } })
@@ -110,6 +114,7 @@ export const startRedis = async (settings: Record<string, string> = {}): Promise
     },
     remove: async () => {
       await kill()
+      unmount?.()
       rmSync(dir, { recursive: true, maxRetries: 5 }) // a child that rewrites the file may end a moment later
     },
   }

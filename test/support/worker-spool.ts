@@ -4,14 +4,14 @@ import type { PristoEvent } from '../../src/contract.ts'
 import type { DeadEvent, Stats } from '../../src/relay/spool/spool.ts'
 import type { Tag } from '../../src/relay/tag.ts'
 import type { PristoApi } from './pristo-api.ts'
-import { startWorkerd, type Workerd } from './workerd.ts'
+import { MAIN, startWorkerd, type Workerd } from './workerd.ts'
 
 /** A Worker with a spool that runs. */
 export interface SpoolWorker extends Workerd {
   /** A request without the edge. */
   ask(path: string, init?: RequestInit): Promise<Response>
-  /** Sends a batch, as a browser would. */
-  post(events: readonly PristoEvent[]): Promise<Response>
+  /** Sends a batch, as a browser would; to another relay over the same objects where it is said so. */
+  post(events: readonly PristoEvent[], toOther?: boolean): Promise<Response>
   /** What the operator's route says; `replay` and `drop` are done. */
   operate(verb?: string): Promise<{ stats: Stats; dead: DeadEvent[] } & Record<string, number>>
 }
@@ -48,23 +48,26 @@ const NO_TAG: Tag = { text: '', brotli: '', gzip: '', etag: '', integrity: '' }
 
 /** Starts it; rejects where it does not compile, or where workerd refuses it. */
 export const startSpoolWorkerd = async ({ api, folder, code = readFileSync(`${templates}/${setting('main')}`, 'utf8'), env = {} }: SpoolWorkerOptions): Promise<SpoolWorker> => {
-  const worker = await startWorkerd(code, NO_TAG, {
+  const objects = { className: CLASS, useSQLite: setting('new_sqlite_classes') === CLASS }
+  const options = {
     compatibilityDate: setting('compatibility_date'),
     bindings: {
       ...{ PRISTO_API_KEY: api.apiKey, PRISTO_POPULATION_ID: api.populationId, PRISTO_BASE_URL: api.url, PRISTO_RATE_LIMIT: 'off' },
       ...{ SPOOL_SECRET: SECRET, ...env },
     },
-    durableObjects: { [BINDING]: { className: CLASS, useSQLite: setting('new_sqlite_classes') === CLASS } },
+    durableObjects: { [BINDING]: objects },
     durableObjectsPersist: folder,
     unsafeTriggerHandlers: true,
-  })
+  }
+  const worker = await startWorkerd(code, NO_TAG, options, { durableObjects: { [BINDING]: { ...objects, scriptName: MAIN } } })
   const ask = (path: string, init: RequestInit = {}): Promise<Response> => fetch(worker.directUrl + path, init)
   return {
     ...worker,
     ask,
-    post: (events) => {
-      const headers = { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', Origin: worker.directUrl }
-      return ask('/pristo', { method: 'POST', headers, body: JSON.stringify({ v: 1, sentAt: new Date().toISOString(), events }) })
+    post: (events, toOther = false) => {
+      const origin = String(toOther ? worker.otherUrl : worker.directUrl)
+      const headers = { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', Origin: origin }
+      return fetch(`${origin}/pristo`, { method: 'POST', headers, body: JSON.stringify({ v: 1, sentAt: new Date().toISOString(), events }) })
     },
     operate: async (verb) =>
       (await ask('/pristo/spool', { headers: { Authorization: `Bearer ${SECRET}` }, ...(verb !== undefined && { method: 'POST', body: verb }) })).json(),

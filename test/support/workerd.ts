@@ -11,11 +11,17 @@ export interface Workerd {
   readonly url: string
   /** The same without the edge. */
   readonly directUrl: string
+  /** That of another Worker of the same code, where one was asked for. */
+  readonly otherUrl: string | undefined
   /** Everything that the Worker wrote to its console. */
   logs(): string
   /** Kills workerd, whatever it does. */
   close(): Promise<void>
 }
+
+/** Workers by their names. */
+export const MAIN = 'main'
+const OTHER = 'other'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const rooms = ['cloudflare', 'env', 'front', 'tag'].map((room) => [`pristo/relay/${room}`, `${root}src/relay/${room}.ts`])
@@ -23,9 +29,9 @@ const alias = { ...Object.fromEntries(rooms), 'pristo/relay/object': `${root}src
 
 /**
  * Bundles the code of a Worker, in which the package's source stands for the package, and starts it on a port of its own.
- * Rejects where it does not compile, or where workerd refuses it.
+ * Rejects where it does not compile, or where workerd refuses it. `other`: how another Worker of the same code differs.
  */
-export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions & SharedOptions> = {}): Promise<Workerd> => {
+export const startWorkerd = async (code: string, tag: Tag, options: Partial<WorkerOptions & SharedOptions> = {}, other?: Partial<WorkerOptions>): Promise<Workerd> => {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },
     alias,
@@ -36,15 +42,21 @@ export const startWorkerd = async (code: string, tag: Tag, options: Partial<Work
     write: false,
   })
   let logs = ''
-  const miniflare = new Miniflare({
+  const worker: WorkerOptions = {
+    name: MAIN,
     compatibilityDate: '2026-04-01',
-    handleRuntimeStdio: (...streams: Readable[]) => streams.forEach((stream) => stream.on('data', (chunk: unknown) => (logs += String(chunk)))),
     unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     ...options,
     modules: [{ type: 'ESModule', path: 'worker.mjs', contents: outputFiles[0]?.text ?? '' }],
+  }
+  const miniflare = new Miniflare({
+    handleRuntimeStdio: (...streams: Readable[]) => streams.forEach((stream) => stream.on('data', (chunk: unknown) => (logs += String(chunk)))),
+    ...options,
+    workers: other ? [worker, { ...worker, name: OTHER, ...other }] : [worker],
   })
   const { origin } = await miniflare.ready
-  const direct = await miniflare.unsafeGetDirectURL()
+  const direct = await miniflare.unsafeGetDirectURL(MAIN)
+  const second = other && (await miniflare.unsafeGetDirectURL(OTHER))
   let closed: Promise<void> | undefined
-  return { url: origin, directUrl: direct.origin, logs: () => logs, close: () => (closed ??= miniflare.dispose()) }
+  return { url: origin, directUrl: direct.origin, otherUrl: second?.origin, logs: () => logs, close: () => (closed ??= miniflare.dispose()) }
 }

@@ -95,7 +95,7 @@ const createPortions = (options: RelayOptions, how: WorkerOptions, spool: Return
   }
 }
 
-const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { maxBytes = MAX_BYTES / 16, ...how }: ObjectOptions): SpoolObject => {
+const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { maxBytes, ...how }: WorkerOptions & { maxBytes: number }): SpoolObject => {
   const now = Date.now
   const spool = createStorageSpool({ storage, now, maxBytes })
   let deliver: (() => Promise<number>) | undefined
@@ -187,16 +187,16 @@ const createObject = (storage: ObjectStorage, optionsOf: () => RelayOptions, { m
  * The class of Durable Object that keeps events and delivers them, with the options of the relay that fills it (its `spool` aside): export it from
  * the Worker under the name in its configuration, where it must be one of `new_sqlite_classes`. Hooks and `onError` of the options hear of each attempt.
  * `optionsOf` is asked at the first alarm; where it throws, or gives what cannot be used, events wait, and the Worker's log says why once a minute.
- * Throws a TypeError of one line where `how` cannot be used.
+ * Throws a TypeError of one line where an option of how it works cannot be used.
  */
-export const createSpoolObject = <Env>(optionsOf: (env: Env) => RelayOptions, how: ObjectOptions = {}): SpoolObjectClass<Env> => {
+export const createSpoolObject = <Env>(optionsOf: (env: Env) => RelayOptions, { maxBytes = MAX_BYTES / 16, ...how }: ObjectOptions = {}): SpoolObjectClass<Env> => {
   checkHow(how)
-  if (how.maxBytes !== undefined) checkMaxBytes(how.maxBytes)
+  checkMaxBytes(maxBytes)
   return class implements SpoolObject {
     readonly #object: SpoolObject
 
     constructor({ storage }: { storage: ObjectStorage }, env: Env) {
-      this.#object = createObject(storage, () => optionsOf(env), how)
+      this.#object = createObject(storage, () => optionsOf(env), { maxBytes, ...how })
     }
 
     fetch(request: Request): Promise<Response> {

@@ -35,7 +35,8 @@ export type Query = (sql: string, ...values: Value[]) => Record<string, unknown>
  * Each makes the schema of its number (from 1) of the one before it. What is here was released and never changes: a spool may be of any age.
  *
  * `lanes` has one row for each contact with events: `due_at` is when its first event may be claimed, which a claim moves by the lease.
- * `seen` has what left within 48 h. `details` is what buried events could not bring to Pristo. `totals` is one row.
+ * `seen` has what left within 48 h. `details` is what buried events could not bring to Pristo. `totals` is one row; its `fence` numbers claims and
+ * burials, and only grows: whoever chose buried events gets no others in their place. (Numbers that SQLite gave before were lower: a burial has a claim.)
  */
 export const MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -82,17 +83,13 @@ export const migrate = (query: Query, migrations = MIGRATIONS): void => {
   query(row ? 'update version set version = ?' : 'insert into version values (?)', migrations.length)
 }
 
-/** A buried event: its place alone may be another's by the time that somebody comes for it. */
-export interface Grave {
-  seq: number
-  key: string
-}
-
 /** `query` must be within a transaction at each call; `now` in milliseconds. */
 export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Query; now: () => number; maxBytes?: number }) => {
   const first = (sql: string, ...values: Value[]): Record<string, unknown> | undefined => query(sql, ...values)[0]
 
   const totals = (): Record<string, unknown> => first('select * from totals') ?? {}
+
+  const nextFence = (): number => number(first('update totals set fence = fence + 1 returning fence') ?? {}, 'fence')
 
   /** Whether the claim is still its holder's. */
   const isHeld = ({ event, fence }: Claim): boolean => first('select 1 from lanes where contact = ? and fence = ?', laneOf(event.contact), fence) !== undefined
@@ -127,24 +124,22 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
   const claimLane = (contact: string, attempts: number, at: number): Claim | undefined => {
     const row = first('select seq, body, accepted_at from events where contact = ? order by seq limit 1', contact)
     if (!row) return undefined
-    const fence = number(first('update totals set fence = fence + 1 returning fence') ?? {}, 'fence')
+    const fence = nextFence()
     query('update lanes set due_at = ?, fence = ? where contact = ?', at + LEASE_MS, fence, contact)
     const details = first('select body from details where contact = ?', contact)
     const event = withDetails(json<PristoEvent>(row, 'body'), details && json<Contact>(details, 'body'))
     return { event, acceptedAt: number(row, 'accepted_at'), attempts, seq: number(row, 'seq'), fence }
   }
 
-  const graveOf = (row: Record<string, unknown>): Grave => ({ seq: number(row, 'seq'), key: String(row['key']) })
-
   /** Where the buried events of a selection are, in the order in which they were buried: without one, SQLite gives them by their keys. */
-  const selectDead = (which: Selection): Grave[] => {
-    if (which === 'all') return query('select seq, key from dead order by seq').map(graveOf)
+  const selectDead = (which: Selection): number[] => {
+    if (which === 'all') return query('select seq from dead order by seq').map((row) => number(row, 'seq'))
     const ids = [...new Set(which.map((id) => id.toLowerCase()))]
-    const rows = portionsOf(ids, IDS_AT_ONCE).flatMap((portion) => query(`select seq, key from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
-    return rows.map(graveOf).sort((one, other) => one.seq - other.seq)
+    const rows = portionsOf(ids, IDS_AT_ONCE).flatMap((portion) => query(`select seq from dead where substr(key, 1, 36) in (${portion.map(() => '?').join(', ')})`, ...portion))
+    return rows.map((row) => number(row, 'seq')).sort((one, other) => one - other)
   }
 
-  const isThere = ({ seq, key }: Grave): boolean => first('select 1 from dead where seq = ? and key = ?', seq, key) !== undefined
+  const isDead = (seq: number): boolean => first('select 1 from dead where seq = ?', seq) !== undefined
 
   const exhume = (seq: Value): { row: Record<string, unknown>; bytes: number } => {
     const row = first('delete from dead where seq = ? returning *', seq) ?? {}
@@ -202,8 +197,8 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
       const row = first('select key, body, bytes, accepted_at from events where seq = ?', claim.seq) ?? {}
       const bytes = number(row, 'bytes')
       query(
-        'insert into dead (key, body, bytes, reason, accepted_at, buried_at) values (?, ?, ?, ?, ?, ?)',
-        ...[String(row['key']), String(row['body']), bytes, JSON.stringify(reason), number(row, 'accepted_at'), at],
+        'insert into dead (seq, key, body, bytes, reason, accepted_at, buried_at) values (?, ?, ?, ?, ?, ?, ?)',
+        ...[nextFence(), String(row['key']), String(row['body']), bytes, JSON.stringify(reason), number(row, 'accepted_at'), at],
       )
       const details = detailsOf(claim.event)
       if (details) query('insert or replace into details values (?, ?, ?)', laneOf(details), JSON.stringify(details), at + DETAILS_MS)
@@ -238,10 +233,10 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     selectDead,
 
     /** By where they are; those that are there no more are left out. */
-    replay: (chosen: readonly Grave[]): number => {
+    replay: (chosen: readonly number[]): number => {
       const at = now()
-      const there = chosen.filter(isThere)
-      for (const { seq } of there) {
+      const there = chosen.filter(isDead)
+      for (const seq of there) {
         const { row, bytes } = exhume(seq)
         insert(json<PristoEvent>(row, 'body'), String(row['body']), bytes, at)
       }
@@ -249,9 +244,9 @@ export const createSqlSpool = ({ query, now, maxBytes = MAX_BYTES }: { query: Qu
     },
 
     /** The same. */
-    drop: (chosen: readonly Grave[]): number => {
-      const there = chosen.filter(isThere)
-      for (const { seq } of there) {
+    drop: (chosen: readonly number[]): number => {
+      const there = chosen.filter(isDead)
+      for (const seq of there) {
         const { row } = exhume(seq)
         query('insert or replace into seen values (?, ?)', String(row['key']), now() + SEEN_MS)
       }

@@ -7,7 +7,7 @@ import { accessSync, closeSync, constants, existsSync, openSync, statfsSync, sta
 import { dirname, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { PristoEvent } from '../../contract.ts'
-import { createSqlSpool, migrate, type Grave, type Query, type Value } from './sql.ts'
+import { createSqlSpool, migrate, type Query, type Value } from './sql.ts'
 import { checkMaxBytes, MAX_BYTES, NoSpoolError, portionsOf, SpoolError, type Claim, type Reason, type Selection, type Spool } from './spool.ts'
 
 /** Options of a spool. */
@@ -246,7 +246,7 @@ export const openSqliteSpool = async (place: string, { maxBytes = MAX_BYTES, cre
       throw error
     })
     /** A transaction for each: a million of them in one would keep relays from the file for half a minute. What rejects midway has done some. */
-    const inPortions = async (which: Selection, work: (chosen: readonly Grave[]) => number): Promise<number> => {
+    const inPortions = async (which: Selection, work: (chosen: readonly number[]) => number): Promise<number> => {
       const all = await transact(() => spool.selectDead(which))
       let total = 0
       for (const [nth, portion] of portionsOf(all, DEAD_AT_ONCE).entries()) {

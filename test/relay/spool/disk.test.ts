@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
+import { canMount, fillDisk, mountDisk, succeeds } from '../../support/disk.ts'
 import { startPristoApi, type PristoApi } from '../../support/pristo-api.ts'
 import { post, type Heard } from '../../torture/spool/post.ts'
 import { freePort, startRelay, type Relay, type RelaySettings } from '../../torture/spool/relays.ts'
@@ -19,25 +20,7 @@ const DISK_BYTES = 20 * 2 ** 20
 /** Root may read and write whatever the mode of a file says, unless it gives that up. */
 const AS_ANYBODY = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-dac_override,-dac_read_search'] : []
 
-const succeeds = (file: string, ...args: string[]): boolean => {
-  try {
-    execFileSync(file, args, { stdio: 'ignore' })
-    return true
-  } catch {
-    return false // absent, or not allowed: to the caller both mean no
-  }
-}
-
 const obeysModes = !AS_ANYBODY.length || succeeds('setpriv', '--version')
-
-/** Whether there are small disks to be had here. */
-const canMount = ((): boolean => {
-  const folder = mkdtempSync(join(tmpdir(), 'pristo-mount-'))
-  const can = succeeds('mount', '-t', 'tmpfs', 'tmpfs', folder)
-  if (can) execFileSync('umount', [folder])
-  rmSync(folder, { recursive: true })
-  return can
-})()
 
 const canLimit = succeeds('prlimit', '--version')
 
@@ -146,30 +129,14 @@ const overwrite = (path: string, from = 0, bytes = statSync(path).size - from): 
 
 describe('on a full disk', () => {
   /** A small disk in place of the folder. */
-  const mount = (): void => {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=700`, 'tmpfs', folder])
-    ends.push(() => execFileSync('umount', ['--lazy', folder]))
-  }
-
-  /** Something else that takes all the room there is, for a while. */
-  const fill = (): (() => void) => {
-    const path = join(folder, 'other')
-    const file = openSync(path, 'w')
-    try {
-      for (;;) if (!writeSync(file, Buffer.alloc(65_536))) break
-    } catch (error) {
-      if (Object(error).code !== 'ENOSPC') throw error
-    }
-    closeSync(file)
-    return () => unlinkSync(path)
-  }
+  const mount = (): void => void ends.push(mountDisk(folder, DISK_BYTES))
 
   test.runIf(canMount)('takes nothing, says so in one line, and takes events again once there is room', async () => {
     const path = arrange()
     mount()
     const relay = await running(path, { env: { PRISTO_SPOOL_RATE: '1' } })
     expect((await send(relay)).status).toBe(202)
-    const empty = fill()
+    const empty = fillDisk(folder)
     expect(await sendUntilRefused(relay)).toMatchObject(REFUSED)
     expect(await send(relay)).toMatchObject(REFUSED)
     expect(relay.errors().filter((line) => line.endsWith('events wait in the browsers'))).toEqual(['the spool takes nothing more: its disk has less than 16 MB left; events wait in the browsers'])

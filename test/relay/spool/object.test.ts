@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import { tag } from '../../../src/relay/tag.ts'
 import { LEASE_MS, MAX_BYTES, type Claim, type DeadEvent, type Spool, type Stats } from '../../../src/relay/spool/spool.ts'
+import { canMount, growDisk, mountDisk } from '../../support/disk.ts'
 import { startPristoApi, type Fault, type PristoApi } from '../../support/pristo-api.ts'
 import { BINDING, CLASS, SECRET, startSpoolWorkerd, type SpoolWorker, type SpoolWorkerOptions } from '../../support/worker-spool.ts'
 import { startWorkerd, type Workerd } from '../../support/workerd.ts'
@@ -78,13 +79,15 @@ describeSpool('a Durable Object', async (now) => {
 })
 
 /** An API, and a Worker over a folder of its own; `startAgain` gives another one over the same. */
-const setUp = async (atEnd: (work: () => Promise<void>) => void, options: Pick<SpoolWorkerOptions, 'code' | 'env'> = {}) => {
+const setUp = async (atEnd: (work: () => Promise<void>) => void, { diskBytes, ...options }: Pick<SpoolWorkerOptions, 'code' | 'env'> & { diskBytes?: number } = {}) => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-objects-'))
+  const unmount = diskBytes === undefined ? undefined : mountDisk(folder, diskBytes)
   const api = await startPristoApi()
   const workers: SpoolWorker[] = []
   atEnd(async () => {
     for (const worker of workers) await worker.close()
     await api.close()
+    unmount?.()
     rmSync(folder, { recursive: true })
   })
   const startAgain = async (changed: Pick<SpoolWorkerOptions, 'env'> = {}) => {
@@ -92,11 +95,11 @@ const setUp = async (atEnd: (work: () => Promise<void>) => void, options: Pick<S
     workers.push(worker)
     return { ...worker, send: async (...events: PristoEvent[]) => read(await worker.post(events)) }
   }
-  return { api, startAgain, worker: await startAgain() }
+  return { api, folder, startAgain, worker: await startAgain() }
 }
 
 /** Each test has its own, so that those that wait do so together. */
-const it = test.extend<{ setUp: (options?: Pick<SpoolWorkerOptions, 'code' | 'env'>) => ReturnType<typeof setUp> }>({
+const it = test.extend<{ setUp: (options?: Parameters<typeof setUp>[1]) => ReturnType<typeof setUp> }>({
   setUp: async ({ onTestFinished }, use) => use((options) => setUp(onTestFinished, options)),
 })
 
@@ -327,6 +330,27 @@ describe('a spool of several objects', slow, () => {
     expect(worker.logs()).toContain('[pristo] the spool is full; events wait in the browsers')
     expect((await worker.send(...of('a', 1))).status).toBe(202)
     expect((await worker.operate()).stats).toMatchObject({ events: 1, maxBytes: 8_000 })
+  })
+
+  it.runIf(canMount)('answers 503 where the disk is full, says why, and has all that it accepted once there is room', async ({ setUp }) => {
+    const { api, folder, worker, startAgain } = await setUp({ code: trialsOf({ shards: 1, maxBytes: 2 ** 30 }), diskBytes: 3 * 2 ** 20 })
+    api.fail({ status: 500 })
+    const customFields = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`field_${n}`, 'x'.repeat(50)]))
+    const accepted: string[] = []
+    let status = 202
+    for (let n = 0; status === 202; n++) {
+      const event = makeEvent(n, { contact: { id: `c${n}`, email: 'a@b.co' }, customFields })
+      ;({ status } = await worker.send(event))
+      if (status === 202) accepted.push(event.id)
+    }
+    expect([status, accepted.length > 10]).toEqual([503, true])
+    expect(worker.logs()).toContain('[pristo] the spool cannot be reached: its object failed; events wait in the browsers')
+    await worker.close()
+    growDisk(folder, 64 * 2 ** 20)
+    api.fail(null)
+    const again = await startAgain()
+    await again.operate()
+    await eventually(() => expect(new Set(api.events().map(({ requestId }) => requestId))).toEqual(new Set(accepted)), 60_000)
   })
 
   it('keeps what it has while the settings are wrong, says so, and delivers once they are right and somebody looks', async ({ setUp }) => {

@@ -1,7 +1,7 @@
 import { build } from 'esbuild'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectTo, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { openSpool } from '../../../src/relay/spool.ts'
 import { migrate, openRedisSpool, type RedisSpoolOptions } from '../../../src/relay/spool/redis.ts'
 import { MIGRATIONS } from '../../../src/relay/spool/scripts.ts'
 import { LEASE_MS, NoSpoolError, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
+import { canMount, growDisk, mountDisk } from '../../support/disk.ts'
 import { freePort, hasRedis, startRedis, type Redis } from '../../support/redis.ts'
 import { uuid } from '../harness.ts'
 import { describeSpool, eventOf } from './conformance.ts'
@@ -28,8 +29,8 @@ const open = async (url: string, options: RedisSpoolOptions = {}): Promise<Spool
   return spool
 }
 
-const run = async (settings?: Record<string, string>): Promise<Redis> => {
-  const redis = await startRedis(settings)
+const run = async (...how: Parameters<typeof startRedis>): Promise<Redis> => {
+  const redis = await startRedis(...how)
   running.push(redis)
   return redis
 }
@@ -186,6 +187,19 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       await spool.dead.drop('all')
       await spool.dead.replay('all')
       expect(await spool.stats()).toMatchObject({ dead: 0 })
+    })
+
+    test('replays no event that was named a second time, where another operator did so meanwhile and it was buried again', async () => {
+      const spool = await open(shared.url, { prefix: '{twice}' })
+      await spool.put(range(1_000).map((n) => eventOf(n, `c${n}`)))
+      const claims = await spool.claim(1_000)
+      await Promise.all(claims.map((claim) => spool.bury(claim, { code: 'invalid_event' })))
+      const last = String(claims.at(-1)?.event.id) // found first, taken out last: what follows is done long before
+      const all = spool.dead.replay([last, ...claims.map(({ event }) => event.id)])
+      const one = await spool.dead.replay([last])
+      await spool.bury(await claimOne(spool), { code: 'expired' })
+      expect([await all, one]).toEqual([999, 1])
+      expect(await spool.dead.list(5)).toMatchObject([{ event: { id: last }, reason: { code: 'expired' } }])
     })
 
     test('goes on where somebody makes Redis forget the scripts', async () => {
@@ -372,6 +386,50 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect(await spool.put([eventOf(6, 'f')])).toBe('accepted')
       expect(await drain(spool)).toHaveLength(5)
       await audit(redis, spool)
+    })
+  })
+
+  describe('a disk', () => {
+    /** Puts event after event, from this number on, until one is refused: which were accepted, and why no more are. */
+    const putUntilRefused = async (spool: Spool, from: number): Promise<{ accepted: string[]; line: string }> => {
+      const accepted: string[] = []
+      for (let n = from; ; n++) {
+        const event = eventOf(n, `c${n % 10}`, { customFields: { note: 'x'.repeat(20_000) } })
+        const answer = await spool.put([event]).catch((error: unknown) => String(error))
+        if (answer !== 'accepted') return { accepted, line: answer }
+        accepted.push(event.id)
+      }
+    }
+
+    /** Each put is refused; once the spool has tried to connect again the line says why. */
+    const expectNobody = (spool: Spool): Promise<void> =>
+      vi.waitFor(async () => expect(await lineOf(spool.put([eventOf(900, 'a')]))).toBe('cannot reach Redis: nobody listens at its address'))
+
+    test.runIf(canMount)('that is full ends Redis, so that nothing is accepted; once there is room it has all that was', async () => {
+      const redis = await run({}, (dir) => mountDisk(dir, 2 ** 20))
+      const spool = await open(redis.url)
+      const { accepted, line } = await putUntilRefused(spool, 0)
+      expect(accepted.length).toBeGreaterThan(10)
+      expect(line).toMatch(/^SpoolError: \[pristo\] the spool (lost its connection to Redis|cannot reach Redis: [^\n]+)$/)
+      await expectNobody(spool)
+      growDisk(redis.dir, 16 * 2 ** 20)
+      await redis.restart()
+      expect(await putAgain(spool, [eventOf(901, 'a')])).toBe('accepted')
+      const found = (await drain(spool)).map(({ event }) => event.id)
+      expect(found.filter((id) => accepted.includes(id)).sort()).toEqual([...accepted].sort())
+    })
+
+    test('that has damaged the file keeps Redis from its start: nothing is accepted, and the line says who is missing', async () => {
+      const redis = await run()
+      const spool = await open(redis.url)
+      for (const n of range(200)) await spool.put([eventOf(n, 'a')])
+      await redis.kill()
+      const [file = ''] = readdirSync(join(redis.dir, 'appendonlydir')).filter((name) => name.endsWith('.incr.aof'))
+      const path = join(redis.dir, 'appendonlydir', file)
+      const bytes = readFileSync(path)
+      writeFileSync(path, bytes.fill('?', bytes.length / 2, bytes.length / 2 + 4_096))
+      await expect(redis.restart()).rejects.toThrow(/Bad file format/)
+      await expectNobody(spool)
     })
   })
 

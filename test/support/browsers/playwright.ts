@@ -9,7 +9,7 @@ const CHROMIUM_NOT = ['--disable-back-forward-cache']
 
 /**
  * What of Chromium no page is told of: pages of its own behind the address bar of each window, and a process kept ready for the next tab. Half of what
- * a visitor costs (1.7 s of processor, 0.9 without; Chromium 156). The rest is Playwright's own list (1.64.1), which this replaces, where it matters here.
+ * a visitor costs the processor (Chromium 156). The rest is Playwright's own list (1.64.1), which this replaces, where it matters here.
  */
 const CHROMIUM_FEATURES_NOT = [
   ...['WebUIOmniboxPopup', 'WebUIOmniboxAimPopup', 'WebUIOmniboxFullPopup', 'SpareRendererForSitePerProcess'],

@@ -1,5 +1,6 @@
 /**
- * Chaos for the spool in Durable Objects: the template in workerd, killed again and again over one folder, while pages send and the API fails at random.
+ * Chaos for the spool in Durable Objects: two Workers of the template over the same objects, in a workerd that is killed again and again over one folder,
+ * while pages send to either and the API fails at random.
  * Invariant: what counts as sent was answered 202; nothing but the API's own log says what arrived, and nothing but the objects' alarms brings it there
  * once the last kill is over.
  */
@@ -65,7 +66,7 @@ const runPage = async ({ events, workerNow, accepted, lastMs }: { events: readon
     await wait(pauseMs * 2 * Math.random())
     const batch = waiting.slice(0, 1 + Math.floor(Math.random() * BATCH))
     const answer = await workerNow()
-      .post(batch)
+      .post(batch, Math.random() < 0.5)
       .then(async (response) => (await response.text(), response.status))
       .catch(() => undefined) // killed meanwhile: the page knows nothing, and sends it again
     if (answer === 202) waiting.splice(0, batch.length).forEach(({ id }) => accepted.add(id))

@@ -33,8 +33,8 @@ const SAMPLE_MS = 250
 const MAX_BYTES = 256 * 2 ** 20
 const MAX_GROWTH_BYTES = 32 * 2 ** 20
 
-/** Events from which the growth says something: until then programs are compiled, and heaps find their size (Redis takes 200 000 in 12 s). */
-const TELLING_EVENTS = 500_000
+/** Events from which the growth says something: until then programs are compiled, and heaps find their size. */
+const TELLING_EVENTS = 100_000
 
 /** How far above its rate a second may be: timers are late, and what they missed is made up for (SLACK_MS of worker.ts). */
 const RATE_SLACK = 1.1
