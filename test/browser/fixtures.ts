@@ -1,7 +1,7 @@
 /** What every browser test starts from: an empty site and a visitor without a past. */
 import { test as base, expect } from '@playwright/test'
 import { engines } from '../support/browsers/find.mjs'
-import { launch, type Browser, type Page } from '../support/browsers/index.ts'
+import { launch, newHost, type Browser, type Page } from '../support/browsers/index.ts'
 import type { StoredEvent } from '../support/pristo-api.ts'
 import { startSite, type Site } from '../support/site.ts'
 import type { FlushResult } from '../../src/index.ts'
@@ -27,8 +27,8 @@ export const test = base.extend<Fixtures, { engine: Browser }>({
     },
     { scope: 'worker' },
   ],
-  site: async ({ engine }, use) => {
-    const site = await startSite(engine.newHost())
+  site: async ({}, use) => {
+    const site = await startSite(newHost())
     site.serve('/watch.js', WATCH)
     site.serve('/', html(TAG))
     site.serve('/next', html(TAG))

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Engine, Page, Profile } from '../support/browsers/index.ts'
+import { newHost, type Browser, type Engine, type Page, type Profile } from '../support/browsers/index.ts'
 import { until } from '../support/browsers/until.ts'
 import { startSite, type Site } from '../support/site.ts'
 import { pages } from './pages.ts'
@@ -72,7 +72,7 @@ const LOOK_MS = 100
 /** Arranges a world, acts in it, and reckons; takes it down whatever happens. */
 export const inWorld = async (options: Options, act: (world: World) => Promise<void>): Promise<Reckoning> => {
   const { engine, browser, quietMs, note } = options
-  const site = await startSite(browser.newHost())
+  const site = await startSite(newHost())
   const folders: string[] = []
   const tracked = new Set<number>()
   const tabs = new Set<Page>()

@@ -5,12 +5,18 @@
 
 /** A running browser. Costs seconds to start: one per test worker. */
 export interface Browser {
-  /** A visitor; without a past on a host of `newHost`. One at a time. */
+  /** A visitor; without a past on a host of {@link newHost}. One at a time. */
   newProfile(): Promise<Profile>
-  /** Where the site of the next visitor is to be: a browser that costs seconds to start serves one visitor after the other, who meet on no host. */
-  newHost(): string
   close(): Promise<void>
 }
+
+let hosts = 0
+
+/**
+ * A name of 127.0.0.1 that nobody has had before, for the site of one visitor: what costs seconds to start serves one visitor after the other,
+ * and they meet on no host.
+ */
+export const newHost = (): string => `visitor-${++hosts}.localhost`
 
 /** Tabs that share cookies and storage. */
 export interface Profile {

@@ -18,18 +18,47 @@ const CHROMIUM_FEATURES_NOT = [
   ...['Translate', 'OptimizationHints', 'NetworkTimeServiceQuerying', 'AimEnabled'],
 ]
 
+type Options = Omit<Extract<Start, { by: 'playwright' }>, 'by'>
+
 /** Starts it headless. Rejects where it cannot. */
-export const startPlaywright = async (engine: 'chromium' | 'firefox', { by: _, ...options }: Extract<Start, { by: 'playwright' }>): Promise<Browser> => {
-  const browser =
-    engine === 'chromium'
-      ? await chromium.launch({ ...options, args: [...CHROMIUM_ARGS, `--disable-features=${CHROMIUM_FEATURES_NOT.join()}`], ignoreDefaultArgs: CHROMIUM_NOT })
-      : await firefox.launch(options)
+export const startChromium = async (options: Options): Promise<Browser> => {
+  const args = [...CHROMIUM_ARGS, `--disable-features=${CHROMIUM_FEATURES_NOT.join()}`]
+  const browser = await chromium.launch({ ...options, args, ignoreDefaultArgs: CHROMIUM_NOT })
   return {
     newProfile: async () => {
       const context = await browser.newContext()
       return { newPage: async () => wrap(await context.newPage()), close: () => context.close() }
     },
-    newHost: () => '127.0.0.1', // a profile forgets everything
+    close: () => browser.close(),
+  }
+}
+
+/** The same; visitors share a profile, and meet on no host. */
+export const startFirefox = async (options: Options): Promise<Browser> => {
+  const browser = await firefox.launch({ ...options, firefoxUserPrefs: { 'dom.disable_open_during_load': false } })
+  const context = await browser.newContext()
+  const anchor = await context.newPage()
+
+  // A window is two thirds of what a visitor costs the processor (Firefox 153): the first tab is one of the anchor's window, where it is in front.
+  const openTab = async (): Promise<PlaywrightPage> => {
+    const [page] = await Promise.all([context.waitForEvent('page'), anchor.evaluate(() => void open('about:blank', '_blank', 'noopener'))])
+    return page
+  }
+
+  return {
+    newProfile: async () => {
+      let first: Promise<PlaywrightPage> | undefined
+      return {
+        newPage: async () => {
+          if (!first) return wrap(await (first = openTab()))
+          await first // else it would take this page for its own
+          return wrap(await context.newPage()) // in a window of its own: both are in front
+        },
+        close: async () => {
+          for (const page of context.pages()) if (page !== anchor) await page.close()
+        },
+      }
+    },
     close: () => browser.close(),
   }
 }

@@ -43,7 +43,6 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
   const capabilities = { alwaysMatch: { timeouts: TIMEOUTS, 'webkitgtk:browserOptions': { binary, args: ['--automation'] } } }
   const startSession = (command: Command): Promise<unknown> => command('POST', '/session', { capabilities }, SESSION_MS)
   let current = await startDriver()
-  let hosts = 0
   let idle: Session | undefined
 
   const newSession = async (): Promise<Session> => {
@@ -77,7 +76,6 @@ export const startWebKit = async ({ driver, binary, display }: Extract<Start, { 
         if (!idle) await session.command('DELETE', '', undefined, FAREWELL_MS).catch(() => undefined) // it answers no more: its driver ends with the rest
       })
     },
-    newHost: () => `visitor-${++hosts}.localhost`,
     close: async () => {
       for (const server of drivers) await stop(server)
       await stop(screen)
