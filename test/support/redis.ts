@@ -15,8 +15,16 @@ import { start, stop } from './browsers/process.ts'
 /** Another server of the same kind, such as `valkey-server`, may be tested in its place. */
 const PROGRAM = process.env['PRISTO_REDIS_SERVER'] ?? 'redis-server'
 
+const { status, stdout } = spawnSync(PROGRAM, ['--version'], { encoding: 'utf8' })
+
 /** Whether there is one on this machine. */
-export const hasRedis = spawnSync(PROGRAM, ['--version']).status === 0
+export const hasRedis = status === 0
+
+/** Whether it is a Redis 6: its append-only file is one, and the port of its cluster's bus is 10 000 above its own. */
+export const isRedis6 = hasRedis && / v=6\./.test(stdout)
+
+/** Settings that Redis 6 does not know, and does without. */
+const SINCE_7 = ['enable-debug-command', 'cluster-port']
 
 /** As a spool needs it; `save` is off, so that the append-only file is all there is. */
 const SETTINGS = { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction', save: '' }
@@ -57,7 +65,8 @@ export const freePort = async (): Promise<number> => {
 /** Starts the program. Resolves once it says that it takes connections, rejects with its log where it ends before. */
 const startServer = async (settings: Record<string, string>): Promise<ChildProcess> => {
   const file = join(settings['dir'] ?? '', 'redis.conf')
-  writeFileSync(file, Object.entries(settings).map(([name, value]) => `${name} ${value || '""'}\n`).join(''))
+  const known = Object.entries(settings).filter(([name]) => !(isRedis6 && SINCE_7.includes(name)))
+  writeFileSync(file, known.map(([name, value]) => `${name} ${value || '""'}\n`).join(''))
   const server = start('sh', ['-c', 'exec "$0" "$1" >&3 2>&3', PROGRAM, file]) // it logs to its standard output, and descriptor 3 is our pipe
   let log = ''
   const ready = new Promise<void>((resolve) => {

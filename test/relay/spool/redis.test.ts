@@ -13,7 +13,7 @@ import { migrate, openRedisSpool, type RedisSpoolOptions } from '../../../src/re
 import { MIGRATIONS } from '../../../src/relay/spool/scripts.ts'
 import { LEASE_MS, NoSpoolError, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
 import { canMount, growDisk, mountDisk } from '../../support/disk.ts'
-import { freePort, hasRedis, startRedis, type Redis } from '../../support/redis.ts'
+import { freePort, hasRedis, isRedis6, startRedis, type Redis } from '../../support/redis.ts'
 import { uuid } from '../harness.ts'
 import { describeSpool, eventOf } from './conformance.ts'
 
@@ -309,7 +309,7 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       await spool.put([eventOf(1, 'a')])
       asked.length = 0
       await Promise.all([spool.put([eventOf(2, 'a')]), spool.put([eventOf(3, 'b')])])
-      expect(asked).toEqual(['EVALSHA', 'EVALSHA', 'CONFIG', 'INFO'])
+      expect(asked).toEqual(['EVALSHA', 'EVALSHA', ...(isRedis6 ? ['CONFIG', 'CONFIG', 'CONFIG'] : []), 'CONFIG', 'INFO'])
     })
 
     test('is refused where none may ask: CONFIG is renamed, or not allowed', async () => {
@@ -354,7 +354,8 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect(await drain(spool)).toHaveLength(2)
     })
 
-    test('accepts while it rewrites a file that was complete before', async () => {
+    // Redis 6.2 does not tell it from the one above: there nothing is accepted until it ends.
+    test.skipIf(isRedis6)('accepts while it rewrites a file that was complete before', async () => {
       const redis = await run({ 'enable-debug-command': 'yes', 'rdb-key-save-delay': '20' })
       await redis.command('DEBUG', 'POPULATE', '20000', 'x', '200')
       const spool = await open(redis.url)
@@ -424,10 +425,11 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       const spool = await open(redis.url)
       for (const n of range(200)) await spool.put([eventOf(n, 'a')])
       await redis.kill()
-      const [file = ''] = readdirSync(join(redis.dir, 'appendonlydir')).filter((name) => name.endsWith('.incr.aof'))
-      const path = join(redis.dir, 'appendonlydir', file)
+      const dir = isRedis6 ? redis.dir : join(redis.dir, 'appendonlydir')
+      const [file = ''] = readdirSync(dir).filter((name) => name.endsWith(isRedis6 ? '.aof' : '.incr.aof'))
+      const path = join(dir, file)
       const bytes = readFileSync(path)
-      writeFileSync(path, bytes.fill('?', bytes.length / 2, bytes.length / 2 + 4_096))
+      writeFileSync(path, bytes.fill('?', bytes.length >> 1, (bytes.length >> 1) + 4_096))
       await expect(redis.restart()).rejects.toThrow(/Bad file format/)
       await expectNobody(spool)
     })
@@ -571,7 +573,7 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       const redis = await run({ 'rename-command': 'EVALSHA ""' })
       const spool = await open(redis.url)
       const error: unknown = await spool.put([eventOf(1, 'ann@example.org')]).catch((cause: unknown) => cause)
-      expect(error).toMatchObject({ message: "[pristo] the spool failed: ERR unknown command 'EVALSHA'" })
+      expect(error).toMatchObject({ message: expect.stringMatching(/^\[pristo\] the spool failed: ERR unknown command ['`]EVALSHA['`]$/) })
       expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('ann@')
     })
 
@@ -618,13 +620,13 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       const [redis, other] = await Promise.all(ports.map((port) => run({ 'cluster-enabled': 'yes', 'cluster-port': port })))
       if (!redis || !other) throw new Error('no servers')
       expect(await lineOf(open(redis.url))).toBe('cannot use Redis: its cluster is down')
-      await redis.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+      await redis.command('CLUSTER', 'ADDSLOTS', ...range(16_384).map(String))
       const spool = await vi.waitFor(() => open(redis.url), { timeout: 10_000 })
       await spool.put([eventOf(1, 'a'), eventOf(2, 'b')])
       await spool.bury(await claimOne(spool), { code: 'invalid_event' })
       expect(await spool.dead.replay('all')).toBe(1)
       expect(await drain(spool)).toHaveLength(2)
-      await redis.command('CLUSTER', 'MEET', '127.0.0.1', String(other.port), ports[1] ?? '')
+      await redis.command('CLUSTER', 'MEET', '127.0.0.1', String(other.port), isRedis6 ? String(other.port + 10_000) : ports[1] ?? '')
       const line = 'cannot use this Redis: another node of its cluster has the keys. Give the address of that one'
       await vi.waitFor(async () => expect(await lineOf(open(other.url))).toBe(line), { timeout: 10_000 })
     })
