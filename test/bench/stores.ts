@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { PristoEvent } from '../../src/contract.ts'
 import { openSpool } from '../../src/relay/spool.ts'
 import { hasRedis, startRedis } from '../support/redis.ts'
+import { NO_TAG, startWorkerd } from '../support/workerd.ts'
 
 /** Events that are taken together, and their JSON. */
 export interface Batch {
@@ -56,7 +57,7 @@ const loadSqlite = async () => {
 
 const makeFolder = (): { path: string; remove: () => void } => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-bench-'))
-  return { path: join(folder, 'bench.db'), remove: () => rmSync(folder, { recursive: true }) }
+  return { path: join(folder, 'store'), remove: () => rmSync(folder, { recursive: true }) }
 }
 
 const sqlite: Engine = {
@@ -110,4 +111,30 @@ const redis: Engine = {
   },
 }
 
-export const engines: readonly Engine[] = [sqlite, redis]
+/** One object behind a Worker, which is asked over HTTP both ways. */
+const startObjects = async (path: string, pick: (batch: Batch) => unknown): Promise<Writer> => {
+  const durableObjects = { SPOOL: { className: 'SpoolObject', useSQLite: true }, BARE: { className: 'BareObject', useSQLite: true } }
+  const folder = makeFolder()
+  const code = "export { SpoolObject, BareObject, default } from './test/bench/worker.spool.ts'"
+  const worker = await startWorkerd(code, NO_TAG, { durableObjects, durableObjectsPersist: folder.path })
+  return {
+    write: async (batch) => {
+      const response = await fetch(worker.directUrl + path, { method: 'POST', body: JSON.stringify(pick(batch)) })
+      const answer = await response.text()
+      if (answer !== 'accepted') throw new Error(`the object says ${answer}`)
+    },
+    close: async () => {
+      await worker.close()
+      folder.remove()
+    },
+  }
+}
+
+const objects: Engine = {
+  name: 'Durable Objects',
+  about: 'one insert an event into one Durable Object, one transaction a batch, behind the same Worker in workerd',
+  spool: () => startObjects('/spool', ({ events }) => events),
+  bare: () => startObjects('/bare', ({ bodies }) => bodies),
+}
+
+export const engines: readonly Engine[] = [sqlite, redis, objects]

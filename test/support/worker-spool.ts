@@ -2,9 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { PristoEvent } from '../../src/contract.ts'
 import type { DeadEvent, Stats } from '../../src/relay/spool/spool.ts'
-import type { Tag } from '../../src/relay/tag.ts'
 import type { PristoApi } from './pristo-api.ts'
-import { MAIN, startWorkerd, type Workerd } from './workerd.ts'
+import { MAIN, NO_TAG, startWorkerd, type Workerd } from './workerd.ts'
 
 /** A Worker with a spool that runs. */
 export interface SpoolWorker extends Workerd {
@@ -43,8 +42,6 @@ const setting = (name: string): string => {
 /** The name of the class of objects, and of the variable that leads to them. */
 export const CLASS = setting('class_name')
 export const BINDING = /\[\[durable_objects.bindings\]\]\nname = "(\w+)"/.exec(toml)?.[1] ?? ''
-
-const NO_TAG: Tag = { text: '', brotli: '', gzip: '', etag: '', integrity: '' }
 
 /** Starts it; rejects where it does not compile, or where workerd refuses it. */
 export const startSpoolWorkerd = async ({ api, folder, code = readFileSync(`${templates}/${setting('main')}`, 'utf8'), env = {} }: SpoolWorkerOptions): Promise<SpoolWorker> => {

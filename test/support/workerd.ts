@@ -19,6 +19,9 @@ export interface Workerd {
   close(): Promise<void>
 }
 
+/** For a Worker that serves no script. */
+export const NO_TAG: Tag = { text: '', brotli: '', gzip: '', etag: '', integrity: '' }
+
 /** Workers by their names. */
 export const MAIN = 'main'
 const OTHER = 'other'
