@@ -33,19 +33,20 @@ export const explain = (argument: string, given: unknown, allowed: unknown): str
   // An object may refuse to become a string, and may hold what has no place on a console.
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
-// From entries, not by assignment: `__proto__` is a key like any other.
 const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> => {
-  const texts: [key: string, text: string][] = []
-  for (const [key, value] of Object.entries(Object(given))) {
-    if (value == null) continue
+  const texts = { ...Object(given) } // `__proto__` in it is a key like any other, also when it is assigned to
+  for (const key of Object.keys(texts)) {
+    const value: unknown = texts[key]
+    if (!keys && typeof value === 'string' && value.length <= MAX_VALUE_CHARS) continue // as nearly all are
     const plain: unknown = value instanceof Date ? value.toJSON() : value // null where it is no date
     const isUsable = keys?.includes(key) !== false && /^(st|n|b)/.test(typeof plain) && plain === plain // but for NaN
     const text = isUsable ? String(plain) : ''
     const fitting = keys || text.length <= MAX_VALUE_CHARS ? text : text.slice(0, MAX_VALUE_CHARS).replace(/[\ud800-\udbff]$/, '')
-    if (isUsable) texts.push([key, fitting])
-    if (!isUsable || fitting !== text) report(explain(`${argument}.${key}`, value, keys ?? KINDS))
+    if (isUsable) texts[key] = fitting
+    else delete texts[key]
+    if (value != null && (!isUsable || fitting !== text)) report(explain(`${argument}.${key}`, value, keys ?? KINDS))
   }
-  return Object.fromEntries(texts)
+  return texts
 }
 
 const check = (argument: string, given: unknown): string => {
@@ -66,15 +67,16 @@ export const makeContact = (given: unknown, report: Report): Contact => {
   }
 }
 
-let lastMs = 0
-let lastTime = ''
+let minute = 0
+let minuteText = ''
 
-/** This moment, RFC 3339. What many events of a millisecond share is made once: a quarter of what a `track()` costs. */
+/** This moment, RFC 3339. The minute is written once: a date that writes itself costs a page 30 µs, a third of its first `track()` in a while. */
 const makeTime = (): string => {
   const now = Date.now()
-  if (now !== lastMs) lastTime = new Date(now).toISOString()
-  lastMs = now
-  return lastTime
+  const ms = now % 60_000 // no leap seconds: https://tc39.es/ecma262/#sec-time-values-and-time-range
+  if (now - ms !== minute) minuteText = new Date((minute = now - ms)).toISOString().slice(0, 17)
+  const digits = String(100_000 + ~~ms)
+  return `${minuteText}${digits.slice(1, 3)}.${digits.slice(3)}Z`
 }
 
 /**

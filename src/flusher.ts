@@ -148,8 +148,9 @@ export const createFlusher = ({ holding, send, room, page, maySend, refuse, comp
       // A timer a call costs more than the call; in a pause one is set for its end.
       if (++added === ENOUGH && !leftMs(pausedUntil)) schedule(0)
       // Out of sight there may be no later moment than the end of this task.
-      if (page.isHidden() && !isLeaving) queueMicrotask(leave)
+      const wasLeaving = isLeaving
       isLeaving = page.isHidden()
+      if (isLeaving && !wasLeaving) queueMicrotask(leave)
     },
     wake: async () => {
       pausedUntil = orderedUntil

@@ -35,6 +35,19 @@ describe('an event', () => {
     })
   })
 
+  it('tells the time as a date would, whatever clock it is: one of fractions too', () => {
+    const clock = vi.spyOn(Date, 'now')
+    const times = fc.oneof(fc.integer({ min: 0, max: 59_999 }), fc.integer({ min: -200_000, max: 200_000 }), fc.double({ min: 0, max: 100_000_000_000, noNaN: true }))
+    fc.assert(
+      fc.property(fc.array(times, { minLength: 1 }), (shifts) => {
+        for (const shift of shifts) {
+          clock.mockReturnValue(NOON + shift)
+          expect(makeEvent('id', 'purchase', {}, expect.fail).occurredAt).toBe(new Date(NOON + shift).toISOString())
+        }
+      }),
+    )
+  })
+
   it.each([[undefined], [null], [''], ['  '], [42], [{}], [Symbol('type')]])('has no type %s', (type) => {
     expect(refusalOf(() => makeEvent('id', type, {}, expect.fail))).toMatch(/^type: got .*; allowed: non-empty string$/)
   })
