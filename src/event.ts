@@ -34,7 +34,7 @@ export const explain = (argument: string, given: unknown, allowed: unknown): str
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
 const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> => {
-  const texts = { ...Object(given) } // `__proto__` in it is a key like any other, also when it is assigned to
+  const texts: Record<string, string> = { ...Object(given) } // texts when the loop is over; here `__proto__` is a key like any other, also when it is assigned to
   for (const key of Object.keys(texts)) {
     const value: unknown = texts[key]
     if (!keys && typeof value === 'string' && value.length <= MAX_VALUE_CHARS) continue // as nearly all are
@@ -67,15 +67,15 @@ export const makeContact = (given: unknown, report: Report): Contact => {
   }
 }
 
-let minute = 0
+let minute = NaN
 let minuteText = ''
 
 /** This moment, RFC 3339. The minute is written once: a date that writes itself costs a page 30 µs, a third of its first `track()` in a while. */
 const makeTime = (): string => {
-  const now = Date.now()
-  const ms = now % 60_000 // no leap seconds: https://tc39.es/ecma262/#sec-time-values-and-time-range
-  if (now - ms !== minute) minuteText = new Date((minute = now - ms)).toISOString().slice(0, 17)
-  const digits = String(100_000 + ~~ms)
+  const now = Math.floor(Date.now())
+  const start = Math.floor(now / 60_000) * 60_000 // no leap seconds: https://tc39.es/ecma262/#sec-time-values-and-time-range
+  if (start !== minute) minuteText = new Date((minute = start)).toISOString().slice(0, 17)
+  const digits = String(100_000 + now - start)
   return `${minuteText}${digits.slice(1, 3)}.${digits.slice(3)}Z`
 }
 
@@ -99,6 +99,6 @@ let last = 0
  */
 export const makeId = (): string => {
   last = Math.max(Date.now(), last + 1)
-  const time = last.toString(16) // 11 digits until the year 2527
+  const time = last.toString(16).padStart(11, '0') // no more of them until the year 2527; fewer until 2004, where a device's clock may begin
   return `0${time.slice(0, 7)}-${time.slice(7)}-7000-8000-${Math.random().toString(16).slice(2, 14).padEnd(12, '0')}`
 }

@@ -35,14 +35,15 @@ describe('an event', () => {
     })
   })
 
-  it('tells the time as a date would, whatever clock it is: one of fractions too', () => {
+  it('tells the time as a date would, also by a clock that has fractions, or begins in 1970', () => {
     const clock = vi.spyOn(Date, 'now')
-    const times = fc.oneof(fc.integer({ min: 0, max: 59_999 }), fc.integer({ min: -200_000, max: 200_000 }), fc.double({ min: 0, max: 100_000_000_000, noNaN: true }))
+    const near = (time: number) => fc.integer({ min: -200_000, max: 200_000 }).map((ms) => time + ms)
+    const times = fc.oneof(fc.constant(0), near(0), near(NOON), fc.double({ min: 0, max: 4e12, noNaN: true }))
     fc.assert(
-      fc.property(fc.array(times, { minLength: 1 }), (shifts) => {
-        for (const shift of shifts) {
-          clock.mockReturnValue(NOON + shift)
-          expect(makeEvent('id', 'purchase', {}, expect.fail).occurredAt).toBe(new Date(NOON + shift).toISOString())
+      fc.property(fc.array(times, { minLength: 1 }), (moments) => {
+        for (const now of moments) {
+          clock.mockReturnValue(now)
+          expect(makeEvent('id', 'purchase', {}, expect.fail).occurredAt).toBe(new Date(now).toISOString())
         }
       }),
     )
@@ -191,5 +192,14 @@ describe('an id', () => {
   it('has all its digits however short the random number was', () => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5)
     expect(makeId()).toMatch(/-800000000000$/)
+  })
+
+  it.each([0, 1, 60_000, 2 ** 39])('has all its digits by a clock that stands at %s', async (now) => {
+    vi.setSystemTime(now)
+    vi.resetModules() // ids of other tests ran ahead of it
+    const { makeId: makeFirst } = await import('../src/event.ts')
+    const [first, second] = [makeFirst(), makeFirst()]
+    expect(first).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    expect(first < second).toBe(true)
   })
 })

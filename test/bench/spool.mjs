@@ -101,7 +101,7 @@ const main = async () => {
     },
   })
   const wanted = values.engines.split(',')
-  const engines = (await loadEngines()).filter(({ name }) => wanted.some((word) => name.toLowerCase().includes(word)))
+  const engines = (await loadEngines()).filter(({ key }) => wanted.includes(key))
   const { sqlite = 'none' } = process.versions
   console.log(`Node ${process.version} (SQLite of its own: ${sqlite}), ${cpus().length} × ${cpus()[0]?.model}, load average ${loadavg()[0]?.toFixed(1)}; ${values.repeats} repeats\n`)
   console.log('| engine | events a batch | batches at once | `spool.put`, events/s | bare write, events/s | ratio |')

@@ -25,6 +25,8 @@ export interface Writer {
 /** An engine, and both ways to write with it. */
 export interface Engine {
   name: string
+  /** As the command knows it. */
+  key: string
   /** What lacks on this machine, where something does. */
   lacks?: string
   /** What `bare` does. */
@@ -57,11 +59,12 @@ const loadSqlite = async () => {
 
 const makeFolder = (): { path: string; remove: () => void } => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-bench-'))
-  return { path: join(folder, 'store'), remove: () => rmSync(folder, { recursive: true }) }
+  return { path: join(folder, 'store'), remove: () => rmSync(folder, { recursive: true, maxRetries: 5 }) }
 }
 
 const sqlite: Engine = {
   name: 'SQLite',
+  key: 'sqlite',
   about: 'one prepared insert an event into a table of one column, one commit a batch, `synchronous=FULL`, write-ahead log',
   spool: async () => {
     const { path, remove } = makeFolder()
@@ -89,6 +92,7 @@ const sqlite: Engine = {
 
 const redis: Engine = {
   name: 'Redis',
+  key: 'redis',
   ...(!hasRedis && { lacks: 'no redis-server' }),
   about: 'one `XADD` an event to one stream, those of a batch sent together, `appendfsync always`, the same client',
   spool: async () => {
@@ -132,7 +136,8 @@ const startObjects = async (path: string, pick: (batch: Batch) => unknown): Prom
 
 const objects: Engine = {
   name: 'Durable Objects',
-  about: 'one insert an event into one Durable Object, one transaction a batch, behind the same Worker in workerd',
+  key: 'objects',
+  about: 'one insert an event into one Durable Object, one transaction a batch, behind the same Worker in workerd; the way to it, HTTP on this machine, is a part of both',
   spool: () => startObjects('/spool', ({ events }) => events),
   bare: () => startObjects('/bare', ({ bodies }) => bodies),
 }

@@ -35,7 +35,7 @@ export const startChromium = async (options: Options): Promise<Browser> => {
 
 /** The same; visitors share a profile, and meet on no host. */
 export const startFirefox = async (options: Options): Promise<Browser> => {
-  const browser = await firefox.launch({ ...options, firefoxUserPrefs: { 'dom.disable_open_during_load': false } })
+  const browser = await firefox.launch(options)
   const context = await browser.newContext()
   const anchor = await context.newPage()
 
@@ -55,7 +55,9 @@ export const startFirefox = async (options: Options): Promise<Browser> => {
           return wrap(await context.newPage()) // in a window of its own: both are in front
         },
         close: async () => {
-          for (const page of context.pages()) if (page !== anchor) await page.close()
+          await first?.catch(() => undefined) // it may still be opening
+          const closed = await Promise.allSettled(context.pages().map((page) => page !== anchor && page.close()))
+          for (const end of closed) if (end.status === 'rejected') throw end.reason
         },
       }
     },
