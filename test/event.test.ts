@@ -194,11 +194,12 @@ describe('an id', () => {
     expect(makeId()).toMatch(/-800000000000$/)
   })
 
-  it.each([0, 1, 60_000, 2 ** 39])('has all its digits by a clock that stands at %s', async (now) => {
+  it.each([0, 1, 60_000, 2 ** 39])('and its time have all their digits by a clock that stands at %s', async (now) => {
     vi.setSystemTime(now)
     vi.resetModules() // ids of other tests ran ahead of it
-    const { makeId: makeFirst } = await import('../src/event.ts')
-    const [first, second] = [makeFirst(), makeFirst()]
+    const room = await import('../src/event.ts')
+    const [first, second] = [room.makeId(), room.makeId()]
+    expect(room.makeEvent(first, 'purchase', {}, expect.fail).occurredAt).toBe(new Date(now).toISOString())
     expect(first).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(first < second).toBe(true)
   })
