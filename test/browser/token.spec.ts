@@ -11,11 +11,17 @@ const AUDIENCE = 'shop'
 const sign = (contactId: string, expires = '5m'): Promise<string> =>
   new SignJWT().setProtectedHeader({ alg: 'HS256', kid: 'k1' }).setSubject(contactId).setAudience(AUDIENCE).setExpirationTime(expires).sign(new TextEncoder().encode(SECRET))
 
-/** A page that was served with this token, and asks `/token` for others. */
+/** A page that was served with this token, and asks `/token` for others, which takes longer than the longest first backoff. */
 const arrange = async (site: Site, token: string): Promise<void> => {
   site.restartRelay({ keys: { k1: SECRET }, audience: AUDIENCE })
   const stub = (): void => {
-    window.pristo = { q: [], getToken: () => fetch('/token').then((answer) => (answer.ok ? answer.text() : Promise.reject(Error('no session')))) }
+    const getToken = async (): Promise<string> => {
+      await new Promise((done) => setTimeout(done, 1_100))
+      const answer = await fetch('/token')
+      if (!answer.ok) throw Error('no session')
+      return answer.text()
+    }
+    window.pristo = { q: [], getToken }
   }
   site.serve('/', html(run(stub) + `<script src="/pristo.js" data-token="${token}"></script>`))
 }
