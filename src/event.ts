@@ -34,7 +34,8 @@ export const explain = (argument: string, given: unknown, allowed: unknown): str
   `${argument}: got ${typeof given} ${Object(given) === given ? '' : String(given)}; allowed: ${allowed}`
 
 const toTexts = (given: unknown, argument: string, report: Report, keys?: string[]): Record<string, string> => {
-  const texts: Record<string, string> = { ...Object(given) } // texts when the loop is over; here `__proto__` is a key like any other, also when it is assigned to
+  // Texts only when the loop is over. In a copy `__proto__` is a key like any other, also when it is assigned to.
+  const texts: Record<string, string> = { ...Object(given) }
   for (const key of Object.keys(texts)) {
     const value: unknown = texts[key]
     if (!keys && typeof value === 'string' && value.length <= MAX_VALUE_CHARS) continue // as nearly all are
@@ -70,7 +71,7 @@ export const makeContact = (given: unknown, report: Report): Contact => {
 let minute = NaN
 let minuteText = ''
 
-/** This moment, RFC 3339. The minute is written once: a date that writes itself costs a page 30 µs, a third of its first `track()` in a while. */
+/** This moment, RFC 3339. The minute is written once: a date that writes itself was the dearest part of a page's first `track()` in a while. */
 const makeTime = (): string => {
   const now = Math.floor(Date.now())
   const start = Math.floor(now / 60_000) * 60_000 // no leap seconds: https://tc39.es/ecma262/#sec-time-values-and-time-range

@@ -88,6 +88,13 @@ const main = async (words: string[]): Promise<number> => {
   return 0
 }
 
+// Node 22 says of its own SQLite that it is experimental, amid the lines of a log, to somebody who has not chosen it. All else is told as ever.
+const tell = process.listeners('warning')
+process.removeAllListeners('warning')
+process.on('warning', (warning) => {
+  if (warning.name !== 'ExperimentalWarning' || !/SQLite/.test(warning.message)) for (const listener of tell) listener(warning)
+})
+
 // A log that nobody reads any more (a closed pipe) must not end the service.
 process.stdout.on('error', () => undefined)
 process.exitCode = await main(process.argv.slice(2))

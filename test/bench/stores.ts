@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { PristoEvent } from '../../src/contract.ts'
 import { openSpool } from '../../src/relay/spool.ts'
 import { hasRedis, startRedis } from '../support/redis.ts'
+import { DatabaseSync } from '../support/sqlite.ts'
 import { NO_TAG, startWorkerd } from '../support/workerd.ts'
 
 /** Events that are taken together, and their JSON. */
@@ -49,14 +50,6 @@ const spoolAt = async (place: string, remove: () => Promise<void> | void): Promi
   }
 }
 
-/** As src/relay/spool/sqlite.ts finds it. */
-const loadSqlite = async () => {
-  const builtIn = 'node:sqlite' // no literal: the types of Node 20 do not know it
-  const library: unknown = await import(builtIn).catch(() => import('@photostructure/sqlite'))
-  const { DatabaseSync }: typeof import('@photostructure/sqlite') = Object(library)
-  return DatabaseSync
-}
-
 const makeFolder = (): { path: string; remove: () => void } => {
   const folder = mkdtempSync(join(tmpdir(), 'pristo-bench-'))
   return { path: join(folder, 'store'), remove: () => rmSync(folder, { recursive: true, maxRetries: 5 }) }
@@ -72,7 +65,6 @@ const sqlite: Engine = {
   },
   bare: async () => {
     const { path, remove } = makeFolder()
-    const DatabaseSync = await loadSqlite()
     const database = new DatabaseSync(path)
     database.exec('pragma journal_mode = wal; pragma synchronous = full; create table events (seq integer primary key, body text not null)')
     const insert = database.prepare('insert into events (body) values (?)')

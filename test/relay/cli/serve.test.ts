@@ -332,6 +332,15 @@ describe('pristo-relay serve with a spool', () => {
     expect([code, err.trim()]).toEqual([1, line])
   })
 
+  it('tells every warning of Node but that its SQLite is experimental, as 22 says', async () => {
+    const warn = "setTimeout(()=>{process.emitWarning('SQLite_is_new','ExperimentalWarning');process.emitWarning('Fetch_is_new','ExperimentalWarning');process.emitWarning('SQLite_is_old')},1000)"
+    const { run } = await serve(api.url, { ...env, NODE_OPTIONS: `--import=data:text/javascript,${warn}` })
+    await vi.waitFor(() => expect(run.said()).toContain('SQLite_is_old'), { timeout: 10_000 })
+    run.kill('SIGTERM')
+    const { err } = await run.ended
+    expect(err.match(/\w+_is_\w+/g)).toEqual(['Fetch_is_new', 'SQLite_is_old'])
+  }, 20_000)
+
   it('makes no spool where another setting cannot be used', async () => {
     const path = join(folder, 'none.db')
     const wrong = { PRISTO_API_KEY: KEY, PRISTO_POPULATION_ID: api.populationId, PORT: '0', PRISTO_BASE_URL: 'https://api.pristo.test/?a', PRISTO_SPOOL: `sqlite:${path}` }

@@ -1,8 +1,8 @@
 // @vitest-environment node
 // An object's alarms, in this process: what a clock that is ours shows.
-import { DatabaseSync } from '@photostructure/sqlite'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { createSpoolObject, type ObjectStorage } from '../../../src/relay/spool/object.ts'
+import { DatabaseSync } from '../../support/sqlite.ts'
 import { KEY, makeEvent, POPULATION } from '../harness.ts'
 
 /** Storage in memory, and the alarms that were set. */

@@ -9,6 +9,7 @@ import type { PristoEvent } from '../../../src/contract.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
 import { canMount, fillDisk, mountDisk, succeeds } from '../../support/disk.ts'
 import { startPristoApi, type PristoApi } from '../../support/pristo-api.ts'
+import { DatabaseSync } from '../../support/sqlite.ts'
 import { post, type Heard } from '../../torture/spool/post.ts'
 import { freePort, startRelay, type Relay, type RelaySettings } from '../../torture/spool/relays.ts'
 import { buildCommand } from '../cli/process.ts'
@@ -235,7 +236,6 @@ describe('a relay does not start', () => {
   test('on a spool of a newer version', async () => {
     const path = arrange()
     await makeSpool(path)
-    const { DatabaseSync } = await import('@photostructure/sqlite')
     const database = new DatabaseSync(path)
     database.exec('update version set version = 99')
     database.close()

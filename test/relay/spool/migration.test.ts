@@ -1,5 +1,4 @@
 // @vitest-environment node
-import { DatabaseSync } from '@photostructure/sqlite'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import { LEASE_MS } from '../../../src/relay/spool/spool.ts'
 import { MIGRATIONS, migrate, type Query, type Value } from '../../../src/relay/spool/sql.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
 import { startSpoolWorker } from '../../../src/relay/spool/start.ts'
+import { DatabaseSync } from '../../support/sqlite.ts'
 import { createApi, KEY, POPULATION, uuid } from '../harness.ts'
 import { eventOf } from './conformance.ts'
 

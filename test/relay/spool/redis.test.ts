@@ -391,10 +391,10 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
   })
 
   describe('a disk', () => {
-    /** Puts event after event, from this number on, until one is refused: which were accepted, and why no more are. */
-    const putUntilRefused = async (spool: Spool, from: number): Promise<{ accepted: string[]; line: string }> => {
+    /** Puts event after event until one is refused: which were accepted, and why no more are. */
+    const putUntilRefused = async (spool: Spool): Promise<{ accepted: string[]; line: string }> => {
       const accepted: string[] = []
-      for (let n = from; ; n++) {
+      for (let n = 0; ; n++) {
         const event = eventOf(n, `c${n % 10}`, { customFields: { note: 'x'.repeat(20_000) } })
         const answer = await spool.put([event]).catch((error: unknown) => String(error))
         if (answer !== 'accepted') return { accepted, line: answer }
@@ -409,7 +409,7 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
     test.runIf(canMount)('that is full ends Redis, so that nothing is accepted; once there is room it has all that was', async () => {
       const redis = await run({}, (dir) => mountDisk(dir, 2 ** 20))
       const spool = await open(redis.url)
-      const { accepted, line } = await putUntilRefused(spool, 0)
+      const { accepted, line } = await putUntilRefused(spool)
       expect(accepted.length).toBeGreaterThan(10)
       expect(line).toMatch(/^SpoolError: \[pristo\] the spool (lost its connection to Redis|cannot reach Redis: [^\n]+)$/)
       await expectNobody(spool)

@@ -1,7 +1,7 @@
 // @vitest-environment node
-import { DatabaseSync } from '@photostructure/sqlite'
 import { expect, it, onTestFinished } from 'vitest'
 import { createSqlSpool, migrate, type Query } from '../../../src/relay/spool/sql.ts'
+import { DatabaseSync } from '../../support/sqlite.ts'
 import { eventOf } from './conformance.ts'
 
 it.each([1, 2])('takes what was chosen among buried events, not what was buried after the choice: the same event (1) or another', (n) => {

@@ -1,10 +1,10 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from '@photostructure/sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Spool } from '../../../src/relay/spool/spool.ts'
 import { openSqliteSpool } from '../../../src/relay/spool/sqlite.ts'
+import { DatabaseSync } from '../../support/sqlite.ts'
 import { describeSpool, eventOf } from './conformance.ts'
 
 describeSpool('SQLite', async (now) => {

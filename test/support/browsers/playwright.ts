@@ -39,7 +39,7 @@ export const startFirefox = async (options: Options): Promise<Browser> => {
   const context = await browser.newContext()
   const anchor = await context.newPage()
 
-  // A window is two thirds of what a visitor costs the processor (Firefox 153): the first tab is one of the anchor's window, where it is in front.
+  // Most of what a visitor costs the processor is a new window (Firefox 153): the first tab is one of the anchor's, where it is in front.
   const openTab = async (): Promise<PlaywrightPage> => {
     const [page] = await Promise.all([context.waitForEvent('page'), anchor.evaluate(() => void open('about:blank', '_blank', 'noopener'))])
     return page
