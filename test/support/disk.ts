@@ -32,6 +32,9 @@ export const mountDisk = (folder: string, bytes: number): (() => void) => {
 /** Makes room on it. */
 export const growDisk = (folder: string, bytes: number): void => void execFileSync('mount', ['-o', `remount,size=${bytes}`, folder])
 
+/** Makes it read-only. Throws as long as a file on it is open for writing. */
+export const sealDisk = (folder: string): void => void execFileSync('mount', ['-o', 'remount,ro', folder])
+
 /** Something else takes all the room that a folder's disk has, until the function is called. */
 export const fillDisk = (folder: string): (() => void) => {
   const path = join(folder, 'other')

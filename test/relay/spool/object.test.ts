@@ -1,13 +1,13 @@
 // @vitest-environment node
 // In workerd.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { PristoEvent } from '../../../src/contract.ts'
 import { tag } from '../../../src/relay/tag.ts'
 import { LEASE_MS, MAX_BYTES, type Claim, type DeadEvent, type Spool, type Stats } from '../../../src/relay/spool/spool.ts'
-import { canMount, growDisk, mountDisk } from '../../support/disk.ts'
+import { canMount, growDisk, mountDisk, sealDisk } from '../../support/disk.ts'
 import { startPristoApi, type Fault, type PristoApi } from '../../support/pristo-api.ts'
 import { BINDING, CLASS, SECRET, startSpoolWorkerd, type SpoolWorker, type SpoolWorkerOptions } from '../../support/worker-spool.ts'
 import { startWorkerd, type Workerd } from '../../support/workerd.ts'
@@ -332,6 +332,8 @@ describe('a spool of several objects', slow, () => {
     expect((await worker.operate()).stats).toMatchObject({ events: 1, maxBytes: 8_000 })
   })
 
+  const FAILED = '[pristo] the spool cannot be reached: its object failed; events wait in the browsers'
+
   it.runIf(canMount)('answers 503 where the disk is full, says why, and has all that it accepted once there is room', async ({ setUp }) => {
     const { api, folder, worker, startAgain } = await setUp({ code: trialsOf({ shards: 1, maxBytes: 2 ** 30 }), diskBytes: 3 * 2 ** 20 })
     api.fail({ status: 500 })
@@ -344,13 +346,37 @@ describe('a spool of several objects', slow, () => {
       if (status === 202) accepted.push(event.id)
     }
     expect([status, accepted.length > 10]).toEqual([503, true])
-    expect(worker.logs()).toContain('[pristo] the spool cannot be reached: its object failed; events wait in the browsers')
+    expect(worker.logs()).toContain(FAILED)
     await worker.close()
     growDisk(folder, 64 * 2 ** 20)
     api.fail(null)
     const again = await startAgain()
     await again.operate()
     await eventually(() => expect(new Set(api.events().map(({ requestId }) => requestId))).toEqual(new Set(accepted)), 60_000)
+  })
+
+  it.runIf(canMount)('answers 503 where the disk is read-only, and says why', async ({ setUp }) => {
+    const { folder, worker, startAgain } = await setUp({ code: ONE, diskBytes: 16 * 2 ** 20 })
+    expect((await worker.send(...of('a', 1))).status).toBe(202)
+    await worker.close()
+    sealDisk(folder)
+    const sealed = await startAgain()
+    expect((await sealed.send(...of('a', 2))).status).toBe(503)
+    expect(sealed.logs()).toContain('[pristo] the spool failed: attempt to write a readonly database: SQLITE_READONLY; events wait in the browsers')
+  })
+
+  it('answers 503 where its file is no database any more, and says why', async ({ setUp }) => {
+    const { folder, worker, startAgain } = await setUp({ code: ONE })
+    expect((await worker.send(...of('a', 1))).status).toBe(202)
+    await worker.close()
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => /[\da-f]{64}\.sqlite$/.test(name)) // the objects'; others are the platform's
+    for (const path of files.map((name) => join(folder, name))) {
+      rmSync(`${path}-wal`, { force: true })
+      writeFileSync(path, readFileSync(path).fill('?'))
+    }
+    const damaged = await startAgain()
+    expect((await damaged.send(...of('a', 2))).status).toBe(503)
+    expect(damaged.logs()).toContain(FAILED)
   })
 
   it('keeps what it has while the settings are wrong, says so, and delivers once they are right and somebody looks', async ({ setUp }) => {

@@ -12,7 +12,7 @@ import { openSpool } from '../../../src/relay/spool.ts'
 import { migrate, openRedisSpool, type RedisSpoolOptions } from '../../../src/relay/spool/redis.ts'
 import { MIGRATIONS } from '../../../src/relay/spool/scripts.ts'
 import { LEASE_MS, NoSpoolError, SEEN_MS, type Claim, type Spool } from '../../../src/relay/spool/spool.ts'
-import { canMount, growDisk, mountDisk } from '../../support/disk.ts'
+import { canMount, growDisk, mountDisk, sealDisk } from '../../support/disk.ts'
 import { freePort, hasRedis, isRedis6, startRedis, type Redis } from '../../support/redis.ts'
 import { uuid } from '../harness.ts'
 import { describeSpool, eventOf } from './conformance.ts'
@@ -418,6 +418,16 @@ describe.skipIf(!hasRedis)(hasRedis ? 'Redis' : 'Redis: not tested, because ther
       expect(await putAgain(spool, [eventOf(901, 'a')])).toBe('accepted')
       const found = (await drain(spool)).map(({ event }) => event.id)
       expect(found.filter((id) => accepted.includes(id)).sort()).toEqual([...accepted].sort())
+    })
+
+    test.runIf(canMount)('that is read-only keeps Redis from its start: nothing is accepted, and the line says who is missing', async () => {
+      const redis = await run({}, (dir) => mountDisk(dir, 2 ** 20))
+      const spool = await open(redis.url)
+      await spool.put([eventOf(1, 'a')])
+      await redis.kill()
+      sealDisk(redis.dir)
+      await expect(redis.restart()).rejects.toThrow(/Read-only file system|EROFS/i)
+      await expectNobody(spool)
     })
 
     test('that has damaged the file keeps Redis from its start: nothing is accepted, and the line says who is missing', async () => {
