@@ -12,8 +12,8 @@ export { expect }
 interface Fixtures {
   /** Serves `/` and `/next` with the script tag, and `/later`, the same once every lease has run out. */
   site: Site
-  /** Opens a path of the site in a new tab of the same visitor. */
-  open(path?: string): Promise<Page>
+  /** Opens a path of the site in a new tab of the same visitor; `null`: an empty tab. */
+  open(path?: string | null): Promise<Page>
 }
 
 export const test = base.extend<Fixtures, { engine: Browser }>({
@@ -41,7 +41,7 @@ export const test = base.extend<Fixtures, { engine: Browser }>({
     const profile = await engine.newProfile()
     await use(async (path = '/') => {
       const page = await profile.newPage()
-      await page.goto(site.url + path)
+      if (path !== null) await page.goto(site.url + path)
       return page
     })
     await profile.close()

@@ -308,6 +308,9 @@ const alarmIn = async ({ ask }: SpoolWorker): Promise<number> => Number(await (a
 /** One contact of each of the four shards, by trying. */
 const CONTACTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']
 
+/** What the Worker says where an object ends instead of answering. */
+const FAILED = '[pristo] the spool cannot be reached: its object failed; events wait in the browsers'
+
 describe('a spool of several objects', slow, () => {
   it('answers 503 where one of them fails, says why, and loses nothing when the batch comes again', async ({ setUp }) => {
     const { api, worker } = await setUp({ code: TRIALS })
@@ -315,7 +318,7 @@ describe('a spool of several objects', slow, () => {
     await worker.ask('/break?shard=2')
     const refused = await worker.send(...batch)
     expect([refused.status, refused.headers.get('Retry-After'), new Set(refused.results.map(({ outcome }) => outcome))]).toEqual([503, '60', new Set(['retry'])])
-    expect(worker.logs()).toContain('[pristo] the spool cannot be reached: its object failed; events wait in the browsers')
+    expect(worker.logs()).toContain(FAILED)
     await worker.ask('/mend')
     expect((await worker.send(...batch)).status).toBe(202)
     await empty(worker)
@@ -331,8 +334,6 @@ describe('a spool of several objects', slow, () => {
     expect((await worker.send(...of('a', 1))).status).toBe(202)
     expect((await worker.operate()).stats).toMatchObject({ events: 1, maxBytes: 8_000 })
   })
-
-  const FAILED = '[pristo] the spool cannot be reached: its object failed; events wait in the browsers'
 
   it.runIf(canMount)('answers 503 where the disk is full, says why, and has all that it accepted once there is room', async ({ setUp }) => {
     const { api, folder, worker, startAgain } = await setUp({ code: trialsOf({ shards: 1, maxBytes: 2 ** 30 }), diskBytes: 3 * 2 ** 20 })
